@@ -1,0 +1,10 @@
+"""Operations on bare tensors, without parameters: the one set of kernels under panels, command line, training and MD.
+
+Models import operations from here by name; which backend runs is none of their business.
+"""
+
+from . import reference
+from .dispatch import available, current, use
+from .reference import *  # noqa: F403
+
+__all__ = ["available", "current", "use", *reference.__all__]
