@@ -51,7 +51,7 @@ def __dir__() -> list[str]:
 
 
 def lab(workspace: str | None = None, **options: Any) -> Any:
-    """The Lab: linked panels for data, fine-tuning, MD and maps. Needs the extra `lab` (`pip install 'atomlab[lab]'`)."""
+    """The Lab: linked panels for data, fine-tuning, MD and maps. Needs the extra `lab`: pip install 'atomlab[lab]'."""
     try:
         from atomlab_widgets import lab as widgets_lab
     except ImportError as error:

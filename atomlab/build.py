@@ -22,7 +22,7 @@ def build(atoms: Sequence[Atoms] | Atoms, needs: Needs, head: int = 0, search: S
     """One graph of all structures, float64, with the edge lists and triplets of `needs`.
 
     Labels are taken from `REF_energy`, `REF_forces`, `REF_stress`; what a structure lacks is NaN. `head` is the index
-    into `potential.heads`. `search(positions, cell, pbc)` replaces the neighbour search at the largest cutoff (skin lists).
+    into `card.heads`. `search(positions, cell, pbc)` replaces the neighbour search at the largest cutoff (skin lists).
     """
     frames = [atoms] if isinstance(atoms, Atoms) else list(atoms)
     return collate([_one(frame, needs, head, search) for frame in frames])
@@ -32,7 +32,7 @@ def check_elements(numbers: np.ndarray, known: Sequence[int], name: str = "the m
     """Refuse atomic numbers that a model does not know, by their symbols."""
     from ase.data import chemical_symbols
 
-    unknown = sorted(set(int(z) for z in np.unique(numbers)) - set(int(z) for z in known))
+    unknown = sorted({int(z) for z in numbers} - {int(z) for z in known})
     if unknown:
         raise InputError(
             f"{name} does not know the element{'s' if len(unknown) > 1 else ''}",

@@ -20,8 +20,8 @@ __all__ = ["Calculator"]
 
 
 class Calculator(AseCalculator):
-    """Energy, free_energy and forces of one structure, stress (Voigt, eV/Å^3, tension positive) where the cell has three
-    independent vectors, energies where the model's energy is a sum over atoms.
+    """Energy, free_energy and forces of one structure, stress (Voigt, eV/Å^3, tension positive) where the cell has
+    three independent vectors, energies where the model's energy is a sum over atoms.
 
     Parameters
     ----------
@@ -46,7 +46,10 @@ class Calculator(AseCalculator):
         return self._list.searches
 
     def calculate(
-        self, atoms: Atoms | None = None, properties: Sequence[str] = ("energy",), system_changes: Sequence[str] = all_changes
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Fill `self.results`. Called by ASE."""
         super().calculate(atoms, properties, system_changes)
@@ -73,12 +76,14 @@ class Calculator(AseCalculator):
         if torch.isnan(volumes(graph)).any():
             raise PropertyNotImplementedError(
                 "Stress needs a cell with three independent vectors. "
-                f"Got the cell {np.round(atoms.cell.array, 4).tolist()}. Give the structure a cell, or ask for energy and forces only."
+                f"Got the cell {np.round(atoms.cell.array, 4).tolist()}. "
+                "Give the structure a cell, or ask for energy and forces only."
             )
         if not atoms.pbc.all():
             notice(
                 "stress-partly-periodic",
-                f"The structure is periodic along {atoms.pbc.tolist()}: its stress is divided by the volume of the whole cell, vacuum included.",
+                f"The structure is periodic along {atoms.pbc.tolist()}: its stress is divided by the volume of the whole "
+                "cell, vacuum included.",
             )
 
 

@@ -14,7 +14,7 @@ PREFIX = "REF_"
 
 @dataclass(frozen=True)
 class Field:
-    """One labelled quantity. `scope` is 'structure' or 'atom'; `shape` is that of one structure's or one atom's value."""
+    """One labelled quantity. `scope` is 'structure' or 'atom'; `shape` is that of one structure's or atom's value."""
 
     name: str
     scope: str

@@ -25,7 +25,7 @@ class Needs:
     cutoffs: tuple[float, ...] = ()
     triplets: tuple[tuple[float, float], ...] = ()
 
-    def __or__(self, other: "Needs") -> "Needs":
+    def __or__(self, other: Needs) -> Needs:
         return Needs(
             tuple(sorted({*self.cutoffs, *other.cutoffs})),
             tuple(sorted({*self.triplets, *other.triplets})),
@@ -85,17 +85,17 @@ class Graph:
         return torch.bincount(self.batch, minlength=self.size)
 
     def vectors(self, cutoff: float) -> Tensor:
-        """d = r_j + shift @ cell - r_i of the edge list of that cutoff, (E, 3) Å, differentiable in positions and cell."""
+        """d = r_j + shift @ cell - r_i of that cutoff's edges, (E, 3) Å, differentiable in positions and cell."""
         e = self.edges[cutoff]
         shift = e.shift.to(self.positions.dtype)
         offset = torch.einsum("ek,ekl->el", shift, self.cell.index_select(0, self.batch.index_select(0, e.i)))
         return self.positions.index_select(0, e.j) - self.positions.index_select(0, e.i) + offset
 
-    def moved(self, positions: Tensor, cell: Tensor | None = None) -> "Graph":
+    def moved(self, positions: Tensor, cell: Tensor | None = None) -> Graph:
         """The same topology with other positions (and cell): MD without copies, autograd leaves, strained copies."""
         return replace(self, positions=positions, cell=self.cell if cell is None else cell)
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Graph":
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:
         """On another device, and with positions and cell in another floating type. Labels stay float64."""
 
         def move(value: Tensor) -> Tensor:
@@ -105,7 +105,9 @@ class Graph:
             positions=self.positions.to(device=device, dtype=dtype),
             cell=self.cell.to(device=device, dtype=dtype),
             **{name: move(getattr(self, name)) for name in ("pbc", "numbers", "batch", "head")},
-            edges={k: Edges(e.cutoff, move(e.i), move(e.j), move(e.shift), move(e.reverse)) for k, e in self.edges.items()},
+            edges={
+                k: Edges(e.cutoff, move(e.i), move(e.j), move(e.shift), move(e.reverse)) for k, e in self.edges.items()
+            },
             triplets={k: Triplets(move(t.a), move(t.b)) for k, t in self.triplets.items()},
             labels={k: move(v) for k, v in self.labels.items()},
         )
@@ -139,7 +141,9 @@ def collate(graphs: Sequence[Graph]) -> Graph:
             torch.cat([e.reverse + s for e, s in zip(lists, first[key])]),
         )
     triplets = {
-        key: Triplets(*(torch.cat([getattr(g.triplets[key], n) + s for g, s in zip(graphs, first[key[0]])]) for n in "ab"))
+        key: Triplets(
+            *(torch.cat([getattr(g.triplets[key], n) + s for g, s in zip(graphs, first[key[0]])]) for n in "ab")
+        )
         for key in graphs[0].triplets
     }
     batch = torch.cat([g.batch + s for g, s in zip(graphs, structures)])

@@ -18,7 +18,7 @@ __all__ = ["Pairs", "SkinList", "pairs", "triplets"]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Directed pairs sorted by (i, j, shift): i, j (E,), shift (E, 3), reverse (E,), all int64; vector d (E, 3) in Å."""
+    """Directed pairs sorted by (i, j, shift): i, j, reverse (E,), shift (E, 3), all int64; vector d (E, 3) in Å."""
 
     i: np.ndarray
     j: np.ndarray
@@ -26,7 +26,7 @@ class Pairs:
     reverse: np.ndarray
     d: np.ndarray
 
-    def within(self, cutoff: float, d: np.ndarray | None = None) -> "Pairs":
+    def within(self, cutoff: float, d: np.ndarray | None = None) -> Pairs:
         """Those with |d| < cutoff, exactly. `d` are newer vectors of the same pairs."""
         d = self.d if d is None else d
         # one decision per bond: d and its mirror image may differ in the last bit
@@ -76,7 +76,7 @@ def _mirrored(i, j, shift, positions, cell) -> Pairs:
 
 
 def triplets(i: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ordered pairs (a, b), a != b, of edges with one centre, among the edges marked in `side` (E,) bool; sorted by a."""
+    """Ordered pairs (a, b), a != b, of edges with one centre, among those marked in `side` (E,) bool; sorted by a."""
     short = np.flatnonzero(side)
     centre = i[short]
     counts = np.bincount(centre, minlength=int(centre.max()) + 1 if len(centre) else 0)

@@ -1,4 +1,4 @@
-"""A potential is one method: `forward(graph) -> Terms`. Forces, virial and stress are derived here, once, for all models."""
+"""A potential is one method, `forward(graph) -> Terms`. Forces, virial and stress are derived here, for all models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Card:
     """What a model is, as plain data (JSON).
 
     `contains` says what `Sum`'s guard reads: {"zbl": "model" | "no", "d3": "model" | "labels" | "no" | "unknown"}.
-    `extensive`: energy of a supercell is the multiple. `local`: distant fragments add up. Both are set per configuration.
+    `extensive`: the energy of a supercell is the multiple. `local`: distant fragments add up. Both depend on the
+    configuration.
     """
 
     name: str = "unnamed"
@@ -52,7 +53,8 @@ class Terms:
     """By-products of ONE pass.
 
     energy (S,) eV, float64 in every dtype; atoms (A,) eV, float64, None where the energy is no sum over atoms;
-    features (A, F), invariant first, differentiable in positions; readout (A, F) or (S, F), input of the last linear layer.
+    features (A, F), invariant first, differentiable in positions; readout (A, F) or (S, F), input of the last linear
+    layer.
     """
 
     energy: Tensor
@@ -63,8 +65,8 @@ class Terms:
 
 @dataclass
 class Outputs:
-    """energy (S,) eV; atoms (A,) eV or None; forces (A, 3) eV/Å; virial (S, 3, 3) eV; stress (S, 6) eV/Å^3 in Voigt order,
-    tension positive, NaN for structures without three independent cell vectors; features (A, F)."""
+    """energy (S,) eV; atoms (A,) eV or None; forces (A, 3) eV/Å; virial (S, 3, 3) eV; stress (S, 6) eV/Å^3 in Voigt
+    order, tension positive, NaN for structures without three independent cell vectors; features (A, F)."""
 
     energy: Tensor
     atoms: Tensor | None = None
@@ -91,13 +93,15 @@ class Potential(nn.Module):
 
     def forward(self, graph: Graph) -> Terms:
         """Energy and by-products; closed under two derivatives in the positions."""
-        raise TypeError(f"{type(self).__name__} does not say how its energy is computed: write `forward(graph) -> Terms`")
+        raise TypeError(
+            f"{type(self).__name__} does not say how its energy is computed: write `forward(graph) -> Terms`"
+        )
 
     def analytic(self, graph: Graph, want: Sequence[str]) -> Outputs | None:
         """Energy, forces and virial without autograd; None = "use autograd for this request"."""
         return None
 
-    def parts(self) -> tuple["Potential", ...]:
+    def parts(self) -> tuple[Potential, ...]:
         """The potentials whose energies add up to this one's."""
         return (self,)
 
@@ -130,7 +134,7 @@ class Potential(nn.Module):
             return self.card.heads.index(head)
         return int(head)
 
-    def calculator(self, **kw) -> "Calculator":
+    def calculator(self, **kw) -> Calculator:
         """An ASE calculator; the arguments are those of `atomlab.calculator.Calculator`."""
         from .calculator import Calculator
 
@@ -153,7 +157,8 @@ class Sum(Potential):
             for what in _corrects(extra):
                 if seen.get(what, "no") not in ("no", "unknown") and not force:
                     raise InputError(
-                        f"'{main.card.name}' already contains {what.upper()} (in its {seen[what]}): adding it again counts it twice",
+                        f"'{main.card.name}' already contains {what.upper()} (in its {seen[what]}): "
+                        "adding it again counts it twice",
                         mend="Leave the correction away, or say force=True if you know better",
                     )
                 seen[what] = "model"
@@ -194,8 +199,8 @@ def outputs(
 ) -> Outputs:
     """Energy and what else is wanted: 'forces', 'virial', 'stress', 'features'.
 
-    Differentiable terms are summed and get one backward with respect to positions and a symmetric strain; analytic terms
-    are added with their own forces and virial. With `create_graph=True` (training), terms with parameters go through
+    Differentiable terms are summed and get one backward with respect to positions and a symmetric strain; analytic
+    terms are added with their own forces and virial. With `create_graph=True` (training), terms with parameters go through
     autograd; a parameter-free analytic one is added detached.
     """
     analytic, rest = [], []
@@ -253,7 +258,13 @@ def _plus(a: Outputs, b: Outputs) -> Outputs:
     def add(x: Tensor | None, y: Tensor | None) -> Tensor | None:
         return None if x is None or y is None else x + y
 
-    return Outputs(a.energy + b.energy, add(a.atoms, b.atoms), add(a.forces, b.forces), add(a.virial, b.virial), features=a.features)
+    return Outputs(
+        a.energy + b.energy,
+        add(a.atoms, b.atoms),
+        add(a.forces, b.forces),
+        add(a.virial, b.virial),
+        features=a.features,
+    )
 
 
 def _stress(virial: Tensor, graph: Graph) -> Tensor:

@@ -18,7 +18,11 @@ def cases():
     yield "one atom", bulk("Cu"), 5.0
     yield "cell smaller than the cutoff", bulk("Al", cubic=True), 9.0
     slab = fcc111("Cu", (2, 2, 3), vacuum=6)
-    yield "slab without a third vector", Atoms(slab.numbers, slab.positions, cell=[*slab.cell[:2], [0, 0, 0]], pbc=[1, 1, 0]), 5.0
+    yield (
+        "slab without a third vector",
+        Atoms(slab.numbers, slab.positions, cell=[*slab.cell[:2], [0, 0, 0]], pbc=[1, 1, 0]),
+        5.0,
+    )
     yield "slab", slab, 5.0
     yield "molecule", molecule("CH3CH2OH"), 4.0
     yield "chain", Atoms("C2", [[0, 0, 0], [1.3, 0, 0]], cell=[2.6, 0, 0], pbc=[1, 0, 0]), 4.0
@@ -68,7 +72,9 @@ def test_triplets_against_brute_force():
     p = pairs(atoms.positions, atoms.cell.array, atoms.pbc, 4.5)
     side = np.linalg.norm(p.d, axis=1) < 2.7
     a, b = triplets(p.i, side)
-    brute = [(x, y) for x in range(len(p.i)) for y in range(len(p.i)) if x != y and p.i[x] == p.i[y] and side[x] and side[y]]
+    brute = [
+        (x, y) for x in range(len(p.i)) for y in range(len(p.i)) if x != y and p.i[x] == p.i[y] and side[x] and side[y]
+    ]
     assert list(zip(a, b)) == brute and len(brute) > 0
     assert all(len(x) == 0 for x in triplets(p.i, np.zeros_like(side)))
 
