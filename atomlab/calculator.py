@@ -25,8 +25,8 @@ class Calculator(AseCalculator):
 
     Parameters
     ----------
-    potential: any Potential. head: name of the head, the first by default. skin: Å beyond the cutoff that the
-    neighbour list keeps, 0 for a new search at each step.
+    potential: any Potential. head: name of the head, `potential.default_head` if none is given. skin: Å beyond the
+    cutoff that the neighbour list keeps, 0 for a new search at each step.
     """
 
     def __init__(self, potential: Potential, head: str | int | None = None, skin: float = 0.5, **kw: Any):
@@ -82,8 +82,8 @@ class Calculator(AseCalculator):
         if not atoms.pbc.all():
             notice(
                 "stress-partly-periodic",
-                f"The structure is periodic along {atoms.pbc.tolist()}: its stress is divided by the volume of the whole "
-                "cell, vacuum included.",
+                f"The structure is periodic along {atoms.pbc.tolist()}: its stress is divided by the volume of the "
+                "whole cell, vacuum included.",
             )
 
 

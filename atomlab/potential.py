@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +85,31 @@ class Potential(nn.Module):
 
     kind: str = ""
     needs: Needs = Needs()
+    default_head: int = 0  # the head that is meant where none is named
 
     def __init__(self, config: Mapping[str, Any], card: Card):
         super().__init__()
         self.config = dict(config)
         self.card = card
+
+    def describe(self) -> dict[str, Any]:
+        """Plain JSON data with which `rebuilt` makes the same potential again, its weights aside."""
+        return {"kind": self.kind, "config": self.config, "card": self.card.as_dict()}
+
+    @classmethod
+    def rebuilt(cls, description: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Potential]) -> Potential:
+        """The potential that `describe` told of; `make` builds those inside it from their own descriptions."""
+        potential = cls(**description["config"])  # type: ignore[call-arg]
+        potential.card = Card(**description["card"])
+        return potential
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Potential:
+        """As in torch, but no cast touches the E0 table: it is float64 in every dtype."""
+        table = self._buffers.get("atomic_energies")
+        super()._apply(fn, recurse)
+        if table is not None and self._buffers["atomic_energies"].dtype != table.dtype:
+            self._buffers["atomic_energies"] = table.to(self._buffers["atomic_energies"].device)
+        return self
 
     def forward(self, graph: Graph) -> Terms:
         """Energy and by-products; closed under two derivatives in the positions."""
@@ -125,9 +145,9 @@ class Potential(nn.Module):
         return self.needs.cutoff
 
     def head_index(self, head: str | int | None) -> int:
-        """Index of a head by its name; None is the first."""
+        """Index of a head by its name; None is `default_head`, the first unless one was chosen in `load`."""
         if head is None:
-            return 0
+            return self.default_head
         if isinstance(head, str):
             if head not in self.card.heads:
                 raise InputError("The model has no such head", got=head, allowed=self.card.heads)
@@ -152,6 +172,7 @@ class Sum(Potential):
     def __init__(self, main: Potential, *corrections: Potential, force: bool = False):
         super().__init__({"force": force}, main.card)
         self.members = nn.ModuleList([main, *corrections])
+        self.default_head = main.default_head
         seen = dict(main.card.contains)
         for extra in corrections:
             for what in _corrects(extra):
@@ -167,6 +188,16 @@ class Sum(Potential):
         local = all(p.card.local for p in self.members)
         extensive = all(p.card.extensive for p in self.members)
         self.card = replace(main.card, contains=seen, local=local, extensive=extensive)
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "members": [member.describe() for member in self.members]}
+
+    @classmethod
+    def rebuilt(cls, description: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Potential]) -> Sum:
+        # whoever made the sum decided about counting twice; a file is not asked again
+        whole = cls(*(make(d) for d in description["members"]), force=True)
+        whole.config, whole.card = dict(description["config"]), Card(**description["card"])
+        return whole
 
     def parts(self) -> tuple[Potential, ...]:
         return tuple(part for member in self.members for part in member.parts())
@@ -200,8 +231,8 @@ def outputs(
     """Energy and what else is wanted: 'forces', 'virial', 'stress', 'features'.
 
     Differentiable terms are summed and get one backward with respect to positions and a symmetric strain; analytic
-    terms are added with their own forces and virial. With `create_graph=True` (training), terms with parameters go through
-    autograd; a parameter-free analytic one is added detached.
+    terms are added with their own forces and virial. With `create_graph=True` (training), terms with parameters go
+    through autograd; a parameter-free analytic one is added detached.
     """
     analytic, rest = [], []
     for part in potential.parts():
