@@ -1,0 +1,45 @@
+"""The models by name. A class is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from ..potential import Potential
+
+__all__ = ["architecture", "create", "models"]
+
+_REGISTRY = {
+    "stillinger-weber": "classical:StillingerWeber",
+    "lennard-jones": "classical:LennardJones",
+    "morse": "classical:Morse",
+    "emt": "classical:EMT",
+}
+
+
+def architecture(name: str) -> type[Potential]:
+    """The class of that name."""
+    if name not in _REGISTRY:
+        raise InputError(
+            "There is no such architecture", got=name, allowed=sorted(_REGISTRY), mend=nearest(name, _REGISTRY)
+        )
+    module, attribute = _REGISTRY[name].split(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+
+
+def create(name: str, **config: Any) -> Potential:
+    """A new potential of the architecture `name`. `elements` may be atomic numbers or symbols."""
+    if isinstance(config.get("elements"), Sequence):
+        from ase.data import atomic_numbers
+
+        config["elements"] = [atomic_numbers[e] if isinstance(e, str) else int(e) for e in config["elements"]]
+    return architecture(name)(**config)
+
+
+def models() -> dict[str, str]:
+    """Every architecture with the first line of what it says about itself."""
+    return {name: (architecture(name).__doc__ or "").strip().splitlines()[0] for name in _REGISTRY}
