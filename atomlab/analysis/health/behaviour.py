@@ -32,7 +32,7 @@ def isolated_atoms(subject: Subject) -> Finding:
 
 @check
 def dimers(subject: Subject) -> Finding:
-    """Two atoms pushed into each other are repelled: the dimer curve rises all the way to half the touching distance."""
+    """Two atoms pushed into each other are repelled: the dimer curve rises down to half the touching distance."""
     curves, holes = {}, []
     for k, a in enumerate(subject.elements):
         for b in subject.elements[k:]:
