@@ -106,7 +106,7 @@ class Trainable(Potential):
         raise TypeError(f"{type(self).__name__} does not say which parameters belong together")
 
     def extended(self, elements: Sequence[int], parents: Mapping[int, int]) -> Trainable:
-        """The same model for more elements: rows of the new ones are copied from their parents; their E0 are 0 until set.
+        """The same model for more elements: new rows are copied from their parents, new E0 are 0 until set.
 
         `elements`: atomic numbers to be added. `parents`: new atomic number -> one that the model knows.
         """
@@ -129,5 +129,8 @@ class Trainable(Potential):
         return other
 
     def _inherit(self, parent: Trainable, rows: Sequence[int], source: Mapping[int, int]) -> None:
-        """Take all weights from `parent`; row k of an element table is its row `rows[k]`; `source` names the atomic numbers."""
+        """Take all weights from `parent`.
+
+        Row k of an element table is the parent's row `rows[k]`; `source`: atomic number -> that of the parent.
+        """
         raise TypeError(f"{type(self).__name__} does not say how elements are added")
