@@ -69,6 +69,9 @@ def run_part(name: str, extra: list[str]) -> Result:
     start = time.monotonic()
     for command in commands:
         is_pytest = command[: len(PYTEST)] == PYTEST
+        if is_pytest and not (ROOT / command[len(PYTEST)]).is_dir():
+            result.note = "holds no test"
+            continue
         status, last = stream(command + (extra if is_pytest else []), report, minutes * 60 * HANGS)
         if is_pytest:
             result.closing = last
