@@ -34,6 +34,7 @@ class Calculator(AseCalculator):
         self.potential = potential
         self.head = potential.head_index(head)
         self._list = SkinList(potential.cutoff, skin)
+        self._told = False
 
     @property
     def implemented_properties(self) -> list[str]:  # type: ignore[override]
@@ -55,6 +56,10 @@ class Calculator(AseCalculator):
         super().calculate(atoms, properties, system_changes)
         atoms = self.atoms
         check_elements(atoms.numbers, self.potential.card.elements, f"'{self.potential.card.name}'")
+        if not self._told:
+            self._told = True
+            for code, text in self.potential.remarks(atoms):
+                notice(code, text)
         graph = build(atoms, self.potential.needs, self.head, self._list if self.potential.needs.cutoffs else None)
         graph = graph.to(self.potential.device, self.potential.dtype)
         want = ["energy", "forces"] + ["stress"] * ("stress" in properties)

@@ -13,6 +13,8 @@ from .errors import InputError
 from .graph import Graph, Needs
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from .calculator import Calculator
 
 __all__ = ["Card", "Outputs", "Potential", "Sum", "Terms", "outputs", "volumes"]
@@ -125,6 +127,10 @@ class Potential(nn.Module):
         """The potentials whose energies add up to this one's."""
         return (self,)
 
+    def remarks(self, atoms: Atoms) -> list[tuple[str, str]]:
+        """(notice code, sentence) pairs that a user of this model must know for that structure; measured, not free."""
+        return []
+
     def energy(self, graph: Graph) -> Tensor:
         """Energy (S,) in eV, float64."""
         return self(graph).energy
@@ -201,6 +207,9 @@ class Sum(Potential):
 
     def parts(self) -> tuple[Potential, ...]:
         return tuple(part for member in self.members for part in member.parts())
+
+    def remarks(self, atoms: Atoms) -> list[tuple[str, str]]:
+        return [remark for part in self.parts() for remark in part.remarks(atoms)]
 
     def forward(self, graph: Graph) -> Terms:
         return _added([part(graph) for part in self.parts()])

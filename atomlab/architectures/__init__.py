@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["architecture", "create", "models"]
 
 _REGISTRY = {
+    "mace": "mace:MACE",
     "stillinger-weber": "classical:StillingerWeber",
     "lennard-jones": "classical:LennardJones",
     "morse": "classical:Morse",
     "emt": "classical:EMT",
+    "mbnn": "mbnn:MBNN",
+    "atomft": "atomft:AtomFT",
+    "gptff": "gptff:GPTFF",
 }
 
 

@@ -17,14 +17,12 @@ from ..potential import Card, Potential
 __all__ = ["Trainable", "choice", "element_numbers"]
 
 
-def element_numbers(elements: Sequence[int | str]) -> tuple[int, ...]:
-    """Atomic numbers of elements given as numbers or symbols; refuses none, unknown ones and doubles."""
-    unknown = [
-        e for e in elements if e not in (atomic_numbers if isinstance(e, str) else range(1, len(chemical_symbols)))
-    ]
+def element_numbers(elements: Sequence[int | str], below: int = len(chemical_symbols)) -> tuple[int, ...]:
+    """Atomic numbers, less than `below`, of elements given as numbers or symbols; refuses none and doubles."""
+    numbers = tuple(atomic_numbers.get(e, 0) if isinstance(e, str) else int(e) for e in elements)
+    unknown = [e for e, z in zip(elements, numbers) if not 0 < z < below]
     if unknown:
-        raise InputError("There are no such elements", got=unknown, allowed="symbols or atomic numbers 1 to 118")
-    numbers = tuple(atomic_numbers[e] if isinstance(e, str) else int(e) for e in elements)
+        raise InputError("Some elements do not exist here", got=unknown, allowed=f"symbols or numbers 1 to {below - 1}")
     if not numbers or len(set(numbers)) < len(numbers):
         raise InputError("A potential needs a list of different elements", got=list(elements))
     return numbers
@@ -94,12 +92,9 @@ class Trainable(Potential):
         constant = self.atomic_energies[head, species]
         return energy + segment_sum(constant, graph.batch, graph.size), atoms + constant
 
-    def by_head(self, values: Tensor, graph: Graph) -> Tensor:
-        """Each atom's value of its structure's head: (A, heads) -> (A,)."""
-        if values.shape[1] == 1:
-            return values[:, 0]
-        head = graph.head.index_select(0, graph.batch)
-        return values.gather(1, head[:, None])[:, 0]
+    def by_head(self, values: Tensor, head: Tensor) -> Tensor:
+        """Each row's value of its head: values (N, heads), head (N,) -> (N,)."""
+        return values[:, 0] if values.shape[1] == 1 else values.gather(1, head[:, None])[:, 0]
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by the part they belong to, in the order of the pass: for freezing and weight decay."""

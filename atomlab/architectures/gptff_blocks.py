@@ -1,0 +1,159 @@
+"""The layers of GPTFF: three-body message, edge update, convolution, attention. σ is the sigmoid, s the SiLU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, linear, silu
+
+from ..kernels import gather, segment_sum, structure_attention
+
+__all__ = ["AtomAttention", "Bonds", "Layer", "Shape", "on_pairs"]
+
+
+class Shape(NamedTuple):
+    """Widths of the node, edge and radial features."""
+
+    nodes: int
+    edges: int
+    radial: int
+
+
+class Bonds(NamedTuple):
+    """What all layers share of one graph: edges (E,), short edges (B,) that are sides of triplets, triplets (T,)."""
+
+    i: Tensor
+    j: Tensor
+    radial: Tensor  # (E, N)
+    short: Tensor  # (B,) index of an edge
+    side: Tensor  # (B, N) radial basis of the short edges
+    a: Tensor  # (T,) index among the short edges
+    b: Tensor
+    cosine: Tensor  # (T, 1)
+    batch: Tensor
+    size: int
+
+
+def split_linear(layer: nn.Linear, *widths: int) -> list[Tensor]:
+    """The weight of a layer on a concatenation, cut into the parts that act on each member."""
+    return list(layer.weight.split(widths, dim=1))
+
+
+class ThreeBody(nn.Module):
+    """Adds to each short bond i-j the message of every other short bond i-k of its centre."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        n, e, r = shape
+        self.widths = (n, n, n, e, e)
+        self.features = nn.Linear(3 * n + 2 * e, e)
+        self.gate, self.value = nn.Linear(e, e), nn.Linear(e, e)
+        self.side_a, self.side_b = nn.Linear(r, e), nn.Linear(r, e)
+        self.angle = nn.Linear(1, e)
+
+    def forward(self, x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
+        """New edge features (E, e)."""
+        # a layer on (x_i, x_j, x_k, e_ij, e_ik) is a sum of a part per bond ij and one per bond ik: far fewer products
+        w_i, w_j, w_k, w_ij, w_ik = split_linear(self.features, *self.widths)
+        own, i, j = gather(edge, bonds.short), gather(bonds.i, bonds.short), gather(bonds.j, bonds.short)
+        left = gather(linear(x, w_i), i) + gather(linear(x, w_j), j) + linear(own, w_ij, self.features.bias)
+        right = gather(linear(x, w_k), j) + linear(own, w_ik)
+        m = silu(gather(left, bonds.a) + gather(right, bonds.b))
+        m = torch.sigmoid(self.gate(m)) * silu(self.value(m)) * self.angle(bonds.cosine)
+        m = m * gather(self.side_b(bonds.side), bonds.b)
+        total = segment_sum(m, bonds.a, len(bonds.short)) * self.side_a(bonds.side)
+        return edge + segment_sum(total, bonds.short, len(edge))
+
+
+class EdgeUpdate(nn.Module):
+    """Updates each bond from its two atoms."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        n, e, r = shape
+        self.widths = (n, n, e)
+        self.value, self.gate = nn.Linear(2 * n + e, e), nn.Linear(2 * n + e, e)
+        self.out = nn.Linear(e, e)
+        self.radial = nn.Linear(r, e)
+
+    def forward(self, x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
+        """New edge features (E, e)."""
+        y = silu(on_pairs(self.value, self.widths, x, edge, bonds))
+        y = y * torch.sigmoid(on_pairs(self.gate, self.widths, x, edge, bonds))
+        return edge + silu(self.out(y)) * self.radial(bonds.radial)
+
+
+class Convolution(nn.Module):
+    """Updates each atom from its bonds."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        n, e, r = shape
+        self.widths = (n, n, e)
+        self.features = nn.Linear(2 * n + e, 2 * n)
+        self.value, self.gate = nn.Linear(2 * n, n), nn.Linear(2 * n, n)
+        self.radial = nn.Linear(r, n)
+        # in the published files and counted among their parameters, but no part of the energy
+        self.unused = nn.Linear(n, n).requires_grad_(False)
+
+    def forward(self, x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
+        """New node features (A, n)."""
+        g = silu(on_pairs(self.features, self.widths, x, edge, bonds))
+        m = silu(self.value(g)) * torch.sigmoid(self.gate(g)) * self.radial(bonds.radial)
+        return x + segment_sum(m, bonds.i, len(x))
+
+
+def on_pairs(layer: nn.Linear, widths: Sequence[int], x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
+    """A layer on (x_i, x_j, e_ij): the atoms' parts are computed once per atom. (E, out)"""
+    w_i, w_j, w_ij = split_linear(layer, *widths)
+    return gather(linear(x, w_i), bonds.i) + gather(linear(x, w_j), bonds.j) + linear(edge, w_ij, layer.bias)
+
+
+class AtomAttention(nn.Module):
+    """A transformer encoder layer over all atoms of each structure, between two layer norms."""
+
+    def __init__(self, width: int, heads: int, feedforward: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.projection, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.projection.weight)
+        for layer in (self.projection, self.out):
+            nn.init.zeros_(layer.bias)
+        self.expand, self.contract = nn.Linear(width, feedforward), nn.Linear(feedforward, width)
+        self.norm_in, self.norm_out = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm_attention, self.norm_feedforward = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, bonds: Bonds) -> Tensor:
+        """New node features (A, n)."""
+        x = self.norm_in(x)
+        y = self.norm_attention(x + self.dropout(self._attend(x, bonds)))
+        wide = self.dropout(gelu(self.expand(y)))
+        y = self.norm_feedforward(y + self.dropout(self.contract(wide)))
+        return self.norm_out(y) + x
+
+    def _attend(self, x: Tensor, bonds: Bonds) -> Tensor:
+        query, key, value = (part.unflatten(1, (self.heads, -1)) for part in self.projection(x).chunk(3, dim=1))
+        dropout = self.dropout.p if self.training else 0.0
+        return self.out(structure_attention(query, key, value, bonds.batch, bonds.size, dropout).flatten(1))
+
+
+class Layer(nn.Module):
+    """Three-body message, edge update, convolution, and attention where the model has it, in this order."""
+
+    def __init__(self, shape: Shape, attention: AtomAttention | None):
+        super().__init__()
+        self.three = ThreeBody(shape)
+        self.edge = EdgeUpdate(shape)
+        self.convolution = Convolution(shape)
+        self.attention = attention
+
+    def forward(self, x: Tensor, edge: Tensor, bonds: Bonds) -> tuple[Tensor, Tensor]:
+        """New node (A, n) and edge (E, e) features."""
+        edge = self.three(x, edge, bonds)
+        edge = self.edge(x, edge, bonds)
+        x = self.convolution(x, edge, bonds)
+        return (x if self.attention is None else self.attention(x, bonds)), edge
