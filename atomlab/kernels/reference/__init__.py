@@ -3,7 +3,19 @@
 from .angular import edge_lengths, sine_basis, triplet_cosines
 from .attention import structure_attention
 from .classical import lennard_jones, morse, stillinger_weber_three, stillinger_weber_two
-from .orbitals import cosine_envelope, gaussian_waves, monomials, orbital_density, orbital_sum
+from .contraction import element_linear, symmetric_contraction
+from .convolution import edge_convolution, half_edges, pair_sum
+from .harmonics import spherical_harmonics
+from .manybody import (
+    many_body_spherical,
+    many_body_three,
+    many_body_two,
+    safe_norm,
+    tanh_cutoff,
+    torsion_cosines,
+)
+from .orbitals import cosine_envelope, gaussian_waves, monomials, orbital_density, orbital_message, orbital_sum
+from .radial import agnesi_transform, bessel, polynomial_envelope, soft_transform, zbl
 from .segments import gather, segment_sum
 
 __all__ = [
@@ -11,6 +23,13 @@ __all__ = [
     "morse",
     "stillinger_weber_three",
     "stillinger_weber_two",
+    "many_body_spherical",
+    "many_body_three",
+    "many_body_two",
+    "safe_norm",
+    "tanh_cutoff",
+    "torsion_cosines",
+    "spherical_harmonics",
     "gather",
     "segment_sum",
     "edge_lengths",
@@ -21,5 +40,16 @@ __all__ = [
     "gaussian_waves",
     "monomials",
     "orbital_density",
+    "orbital_message",
     "orbital_sum",
+    "agnesi_transform",
+    "bessel",
+    "polynomial_envelope",
+    "soft_transform",
+    "zbl",
+    "half_edges",
+    "pair_sum",
+    "edge_convolution",
+    "element_linear",
+    "symmetric_contraction",
 ]

@@ -1,0 +1,317 @@
+"""The parts of MACE. Features are lists over l of tensors (A, 2 l + 1, K); names and shapes of weights as published.
+
+Weights are flat, as in the published files: for each block (fan-in, fan-out), row-major, one block after another.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..kernels import edge_convolution, element_linear, segment_sum, symmetric_contraction
+from .spherical import coupling_basis, reduced_basis, tensor_paths, wigner_3j
+
+__all__ = ["Bonds", "Interaction", "Linear", "LinearReadout", "NonLinearReadout", "Product"]
+
+Features = list[Tensor]
+
+
+@dataclass(frozen=True)
+class Bonds:
+    """What all layers share about the edges; H bonds, each seen from both ends as one of E edges.
+
+    radial (H, N), envelope (H,), harmonics (H, M); receiver i and sender j (E,), pair (E,) row of the bond,
+    against (E,) bool: the edge runs against the direction of the bond's harmonics.
+    """
+
+    radial: Tensor
+    envelope: Tensor
+    harmonics: Tensor
+    i: Tensor
+    j: Tensor
+    pair: Tensor
+    against: Tensor
+
+
+class Linear(nn.Module):
+    """One matrix per block, each divided by sqrt(fan-in)."""
+
+    def __init__(self, blocks: Sequence[tuple[int, int]]):
+        super().__init__()
+        self.blocks = list(blocks)
+        self.weight = nn.Parameter(torch.randn(sum(n * m for n, m in blocks)))
+
+    def matrices(self) -> list[Tensor]:
+        """The scaled matrices (fan-in, fan-out)."""
+        parts = self.weight.split([n * m for n, m in self.blocks])
+        return [part.view(n, m) * (1.0 / math.sqrt(n)) for part, (n, m) in zip(parts, self.blocks)]
+
+    def forward(self, x: Sequence[Tensor]) -> Features:
+        return [part @ matrix for part, matrix in zip(x, self.matrices())]
+
+
+class ElementLinear(nn.Module):
+    """One matrix per l and element: weights (l, K, elements, K), divided by sqrt(K * elements)."""
+
+    def __init__(self, blocks: int, channels: int, elements: int):
+        super().__init__()
+        self.shape = (blocks, channels, elements, channels)
+        self.weight = nn.Parameter(torch.randn(blocks * channels * elements * channels))
+
+    def forward(self, x: Sequence[Tensor], species: Tensor) -> Features:
+        weight = self.weight.view(self.shape).transpose(1, 2) * (1.0 / math.sqrt(self.shape[1] * self.shape[2]))
+        return [element_linear(part, matrix, species) for part, matrix in zip(x, weight)]
+
+
+class _Layer(nn.Module):
+    def __init__(self, fan_in: int, fan_out: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(fan_in, fan_out))
+
+
+class RadialNetwork(nn.Module):
+    """Perceptron without biases: x W / sqrt(fan-in), then c * SiLU, nothing after the last layer."""
+
+    def __init__(self, sizes: Sequence[int], activation: float):
+        super().__init__()
+        self.activation, self.depth = activation, len(sizes) - 1
+        for n, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+            self.add_module(f"layer{n}", _Layer(fan_in, fan_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(H, N) -> (H, last size)."""
+        for n in range(self.depth):
+            weight = self.get_submodule(f"layer{n}").weight
+            # the activation's constant goes into the next, much smaller, weight
+            scale = (self.activation if n else 1.0) / math.sqrt(weight.shape[0])
+            x = x @ (weight * scale)
+            if n < self.depth - 1:
+                x = nn.functional.silu(x)
+        return x
+
+
+class Interaction(nn.Module):
+    """Messages from the neighbours: (x, species) -> (message, skip).
+
+    kind agnostic and density: the element acts on the message, no skip; residual and density-residual: the element acts
+    on the incoming features, which skip the product. density kinds divide by 1 + Σ tanh(d²) of the neighbours, the
+    others by their average number.
+    """
+
+    def __init__(self, kind: str, l_in: int, l_out: int, config: dict):
+        super().__init__()
+        channels, l_max, elements = config["channels"], config["l_edges"], len(config["elements"])
+        self.residual, self.density = kind.endswith("residual"), kind.startswith("density")
+        self.channels, self.l_out = channels, l_out
+        self.average, self.weighted = config["average_neighbours"], config["envelope_on"] == "weights"
+        self.paths = tensor_paths(l_in, l_max)
+        self.linear_up = Linear([(channels, channels)] * (l_in + 1))
+        sizes = [config["radial_basis"], *config["radial_hidden"], len(self.paths) * channels]
+        self.conv_tp_weights = RadialNetwork(sizes, config["activation"])
+        fan_in = [channels * sum(path[2] == l for path in self.paths) for l in range(l_max + 1)]
+        self.linear = Linear([(n, channels) for n in fan_in])
+        blocks = min(l_in, l_out) + 1 if self.residual else l_max + 1
+        self.skip_tp = ElementLinear(blocks, channels, elements)
+        if self.density:
+            self.density_fn = RadialNetwork([config["radial_basis"], 1], config["activation"])
+        self.conv_tp = Couplings(self.paths)
+
+    def forward(self, x: Features, species: Tensor, bonds: Bonds) -> tuple[Features, Features | None]:
+        skip = self.skip_tp(x, species) if self.residual else None
+        up = self.linear_up(x)
+        radial = self.conv_tp_weights(bonds.radial)
+        if self.weighted:
+            radial = radial * bonds.envelope[:, None]
+        features = up[0] if len(up) == 1 else torch.cat(up, dim=1)
+        summed = edge_convolution(
+            radial.view(-1, len(self.paths), self.channels),
+            bonds.harmonics,
+            features,
+            bonds.i,
+            bonds.j,
+            bonds.pair,
+            bonds.against,
+            self.paths,
+            self.conv_tp.matrices(radial),
+        )
+        norm = self._norm(bonds, len(species))
+        message = [part * norm for part in self.linear(summed)]
+        return (message, skip) if self.residual else (self.skip_tp(message, species), None)
+
+    def _norm(self, bonds: Bonds, atoms: int) -> Tensor | float:
+        if not self.density:
+            return 1.0 / self.average
+        density = torch.tanh(self.density_fn(bonds.radial)[:, 0].square())
+        if self.weighted:
+            density = density * bonds.envelope
+        per_atom = segment_sum(density.index_select(0, bonds.pair), bonds.i, atoms)
+        return (1.0 / (1.0 + per_atom))[:, None, None]
+
+
+class Given(nn.Module):
+    """Holds constants that a published file may bring; where it brings none, ours are made from their formulas.
+
+    What is given stays in checkpoints, bit for bit; what is made does not.
+    """
+
+    names = ""  # pattern of the constants' names
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[tuple, tuple] = {}
+
+    def given(self, name: str) -> np.ndarray | None:
+        """The constant of that name in float64, if a file brought it."""
+        value = self._buffers.get(name)
+        return None if value is None else value.detach().cpu().double().numpy()
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        self._made.clear()
+        for key, value in state_dict.items():
+            name = key.removeprefix(prefix)
+            if key.startswith(prefix) and re.fullmatch(self.names, name):
+                self.register_buffer(name, torch.empty_like(value))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _apply(self, fn, recurse=True):
+        self._made.clear()
+        return super()._apply(fn, recurse)
+
+
+class Couplings(Given):
+    """3j symbols of the paths of one convolution, as one matrix per l2 (see `kernels.edge_convolution`)."""
+
+    names = r"_w3j_\d_\d_\d"
+
+    def __init__(self, paths: Sequence[tuple[int, int, int]]):
+        super().__init__()
+        self.paths = list(paths)
+
+    def matrices(self, like: Tensor) -> tuple[Tensor, ...]:
+        """One matrix per l2 in the type and on the device of `like`; none where the sender has only l = 0."""
+        key = (like.dtype, like.device)
+        if key not in self._made:
+            scalar = all(l1 == 0 for l1, _, _ in self.paths)
+            l2s = [] if scalar else range(max(l2 for _, l2, _ in self.paths) + 1)
+            self._made[key] = tuple(torch.tensor(self._matrix(l2), dtype=like.dtype, device=like.device) for l2 in l2s)
+        return self._made[key]
+
+    def _matrix(self, l2: int) -> np.ndarray:
+        mine = [path for path in self.paths if path[1] == l2]
+        rows = np.cumsum([0, *(2 * l3 + 1 for _, _, l3 in mine)])
+        columns = np.cumsum([0, *(2 * l1 + 1 for l1, _, _ in mine)])
+        matrix = np.zeros((rows[-1], 2 * l2 + 1, columns[-1]))
+        for n, (l1, _, l3) in enumerate(mine):
+            symbol = self.given(f"_w3j_{l1}_{l2}_{l3}")
+            symbol = wigner_3j(l1, l2, l3) if symbol is None else symbol
+            block = math.sqrt(2 * l3 + 1) * symbol.transpose(2, 1, 0)
+            matrix[rows[n] : rows[n + 1], :, columns[n] : columns[n + 1]] = block
+        return matrix.reshape(rows[-1], -1)
+
+
+class Contraction(Given):
+    """All products of up to `order` features of an atom that transform like l_out, weighted per element and channel."""
+
+    names = r"U_matrix_\d|weights_\w+_zeroed"
+
+    def __init__(self, l_max: int, l_out: int, order: int, elements: int, channels: int):
+        super().__init__()
+        self.l_max, self.l_out, self.order = l_max, l_out, order
+        paths = [coupling_basis(l_max, l_out, n).shape[-1] for n in range(1, order + 1)]
+        weights = [nn.Parameter(torch.randn(elements, n, channels) / n) for n in reversed(paths)]
+        self.weights_max, self.weights = weights[0], nn.ParameterList(weights[1:])
+
+    def coupling(self, order: int) -> np.ndarray:
+        """The coupling tensor U of that order in float64: the file's, or ours."""
+        given = self.given(f"U_matrix_{order}")
+        return coupling_basis(self.l_max, self.l_out, order) if given is None else given
+
+    def forward(self, x: Tensor, species: Tensor) -> Tensor:
+        """(A, M, K) -> (A, 2 l_out + 1, K)."""
+        index, basis, fold = self._tables(x)
+        weights = fold @ torch.cat([*reversed(list(self.weights)), self.weights_max], dim=1)
+        return symmetric_contraction(x, weights, species, index, basis)
+
+    def _tables(self, like: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        key = (like.dtype, like.device)
+        if key not in self._made:
+            # a file in float32 holds rounded couplings: kept to the last bit in float64, rounding dropped in float32
+            rtol = 1e-12 if like.dtype == torch.float64 else 1e-6
+            parts = [reduced_basis(self.coupling(n), self.l_out, rtol) for n in range(1, self.order + 1)]
+            rows = np.cumsum([0, *(len(index) for index, _, _ in parts)])
+            ranks = np.cumsum([0, *(len(fold) for _, _, fold in parts)])
+            paths = np.cumsum([0, *(fold.shape[1] for _, _, fold in parts)])
+            basis = np.zeros((rows[-1], 2 * self.l_out + 1, ranks[-1]))
+            fold = np.zeros((ranks[-1], paths[-1]))
+            for n, (_, b, f) in enumerate(parts):
+                basis[rows[n] : rows[n + 1], :, ranks[n] : ranks[n + 1]] = b
+                fold[ranks[n] : ranks[n + 1], paths[n] : paths[n + 1]] = f
+            tables = [torch.tensor(t, dtype=like.dtype, device=like.device) for t in (basis, fold)]
+            self._made[key] = ([torch.tensor(index, device=like.device) for index, _, _ in parts], *tables)
+        return self._made[key]
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        # a file may hold a shorter basis: its weights then have fewer rows
+        for name, weight in self.named_parameters():
+            value = state_dict.get(prefix + name)
+            if value is not None and value.ndim == 3 and value.shape[::2] == weight.shape[::2]:
+                weight.data = weight.new_empty(value.shape)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class Product(nn.Module):
+    """Symmetric contraction, linear map, and what skipped it: (message, skip, species) -> features of l = 0..l_out."""
+
+    def __init__(self, l_out: int, config: dict):
+        super().__init__()
+        channels, order, elements = config["channels"], config["correlation"], len(config["elements"])
+        self.symmetric_contractions = nn.Module()
+        self.symmetric_contractions.contractions = nn.ModuleList(
+            Contraction(config["l_edges"], l, order, elements, channels) for l in range(l_out + 1)
+        )
+        self.linear = Linear([(channels, channels)] * (l_out + 1))
+
+    def forward(self, message: Features, skip: Features | None, species: Tensor) -> Features:
+        whole = torch.cat(message, dim=1)
+        out = self.linear([contract(whole, species) for contract in self.symmetric_contractions.contractions])
+        return [part + skip[l] if skip and l < len(skip) else part for l, part in enumerate(out)]
+
+
+class LinearReadout(nn.Module):
+    """Scalars (A, K) -> (input of the last linear layer, energy (A,) of each atom's head)."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.linear = Linear([(channels, heads)])
+
+    def forward(self, scalars: Tensor, head: Tensor) -> tuple[Tensor, Tensor]:
+        return scalars, _column(scalars @ self.linear.matrices()[0], head)
+
+
+class NonLinearReadout(nn.Module):
+    """The same with one hidden layer of `hidden` units per head; other heads' units are 0."""
+
+    def __init__(self, channels: int, hidden: int, heads: int, activation: float):
+        super().__init__()
+        self.hidden, self.heads, self.activation = hidden, heads, activation
+        self.linear_1 = Linear([(channels, heads * hidden)])
+        self.linear_2 = Linear([(heads * hidden, heads)])
+
+    def forward(self, scalars: Tensor, head: Tensor) -> tuple[Tensor, Tensor]:
+        units = self.activation * nn.functional.silu(scalars @ self.linear_1.matrices()[0])
+        if self.heads > 1:
+            mine = nn.functional.one_hot(head, self.heads).to(units.dtype)
+            units = (units.view(-1, self.heads, self.hidden) * mine[:, :, None]).flatten(1)
+        return units, _column(units @ self.linear_2.matrices()[0], head)
+
+
+def _column(values: Tensor, head: Tensor) -> Tensor:
+    return values[:, 0] if values.shape[1] == 1 else values.gather(1, head[:, None])[:, 0]

@@ -1,0 +1,205 @@
+"""MACE: equivariant messages, their products up to a given order per atom, and a readout of the scalars.
+
+Batatia, Kovács, Simm, Ortner, Csányi, NeurIPS 2022 (arXiv:2206.07697); the variants are those of the published models
+(Batatia et al., arXiv:2401.00096), and so are all names, shapes and normalisations of the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..graph import Graph, Needs
+from ..kernels import edge_lengths, half_edges, pair_sum, spherical_harmonics
+from ..potential import Card, Terms
+from .basis import RadialEmbedding, Repulsion
+from .blocks import Bonds, Interaction, Linear, LinearReadout, NonLinearReadout, Product
+from .trainable import Trainable, choice, element_numbers
+
+__all__ = ["MACE", "FeatureBlock"]
+
+KINDS = ("agnostic", "residual", "density", "density-residual")
+
+
+@dataclass(frozen=True)
+class FeatureBlock:
+    """Columns start:stop of `Terms.features`: what `layer` computed for `l`, in the order (component m, channel)."""
+
+    layer: int
+    l: int
+    start: int
+    stop: int
+
+
+class MACE(Trainable):
+    """Equivariant message passing with many-body products of neighbour densities.
+
+    Parameters
+    ----------
+    elements: atomic numbers or symbols. heads: names; each has its own readout, E0, scale and shift.
+    cutoff: Å. channels: features per component. l_edges: highest l of harmonics and messages (0..3). l_nodes: highest l
+    passed from layer to layer (0..2). correlation: factors in a product (1..3), so body order - 1. layers: 1 to 3 or more.
+    first_interaction, interaction: agnostic, residual, density or density-residual, for the first and the later layers.
+    average_neighbours: what messages are divided by (not in the density kinds, which measure it).
+    radial_basis: number of Bessel functions; radial_hidden: widths of the radial network; envelope: its exponent p;
+    transform: none, agnesi or soft, of the distance before the Bessel functions; envelope_on: basis, or weights.
+    zbl: screened nuclear repulsion inside. readout_hidden: units per head of the last readout.
+    scale_shift: scale and shift of the network's energy (else 1 and 0, kept so).
+    trained_bessel: the Bessel frequencies are parameters. activation: constant of the SiLU (that of all published files).
+    seed: of the first weights.
+
+    The defaults are a small model for one element on a laptop: two layers, 16 channels, three-body products, no
+    averages of the data set needed, and an isolated atom has exactly E0 + shift.
+    """
+
+    kind = "mace"
+
+    def __init__(
+        self,
+        elements: Sequence[int | str],
+        heads: Sequence[str] = ("default",),
+        cutoff: float = 4.5,
+        channels: int = 16,
+        l_edges: int = 2,
+        l_nodes: int = 0,
+        correlation: int = 2,
+        layers: int = 2,
+        first_interaction: str = "density",
+        interaction: str = "density-residual",
+        average_neighbours: float = 1.0,
+        radial_basis: int = 8,
+        radial_hidden: Sequence[int] = (32, 32),
+        envelope: int = 5,
+        transform: str = "none",
+        envelope_on: str = "basis",
+        zbl: bool = False,
+        readout_hidden: int = 16,
+        scale_shift: bool = True,
+        trained_bessel: bool = False,
+        activation: float = 1.6791767923989418,
+        seed: int = 0,
+    ):
+        config: dict[str, Any] = dict(locals())
+        for name in ("self", "__class__"):
+            config.pop(name)
+        config = _checked(config)
+        card = Card(
+            name="mace",
+            elements=config["elements"],
+            heads=config["heads"],
+            contains={"zbl": "model" if zbl else "no", "d3": "unknown"},
+            reference="Batatia et al., NeurIPS 2022, arXiv:2206.07697",
+        )
+        super().__init__(config, card)
+        self.needs = Needs(cutoffs=(config["cutoff"],))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._make(config)
+
+    def _make(self, c: dict[str, Any]) -> None:
+        heads, layers = len(c["heads"]), c["layers"]
+        self.node_embedding = nn.Module()
+        self.node_embedding.linear = Linear([(len(c["elements"]), c["channels"])])
+        self.radial_embedding = RadialEmbedding(
+            c["cutoff"], c["radial_basis"], c["envelope"], c["transform"], c["envelope_on"], c["trained_bessel"]
+        )
+        if c["zbl"]:
+            self.pair_repulsion_fn = Repulsion(c["envelope"])
+        self.interactions, self.products, self.readouts = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for t in range(layers):
+            last = t == layers - 1
+            l_in, l_out = 0 if t == 0 else c["l_nodes"], 0 if last else c["l_nodes"]
+            kind = c["first_interaction"] if t == 0 else c["interaction"]
+            self.interactions.append(Interaction(kind, l_in, l_out, c))
+            self.products.append(Product(l_out, c))
+            hidden = last and layers > 1
+            self.readouts.append(
+                NonLinearReadout(c["channels"], c["readout_hidden"], heads, c["activation"])
+                if hidden
+                else LinearReadout(c["channels"], heads)
+            )
+
+    def forward(self, graph: Graph) -> Terms:
+        species = self.species(graph)
+        head = graph.head.index_select(0, graph.batch)
+        bonds, network = self._bonds(graph)
+        x = [self.node_embedding.linear.matrices()[0].index_select(0, species)[:, None]]
+        layers, readout = [], []
+        for interaction, product, read in zip(self.interactions, self.products, self.readouts):
+            message, skip = interaction(x, species, bonds)
+            x = product(message, skip, species)
+            hidden, energy = read(x[0][:, 0], head)
+            network = network + energy
+            layers.append(x)
+            readout.append(hidden)
+        energy, atoms = self.total(graph, species, network)
+        order = [layers[b.layer][b.l].flatten(1) for b in self.feature_layout]
+        return Terms(energy, atoms, torch.cat(order, dim=1), torch.cat(readout, dim=1))
+
+    def _bonds(self, graph: Graph) -> tuple[Bonds, Tensor]:
+        """The edges' geometry, once for all layers, and the repulsion of each atom in eV (A,)."""
+        edges = graph.edges[self.config["cutoff"]]
+        half, pair, against = half_edges(edges.reverse)
+        some = replace(edges, **{name: getattr(edges, name).index_select(0, half) for name in ("i", "j", "shift")})
+        # published harmonics are those of the vector from sender to receiver
+        vectors = -replace(graph, edges={some.cutoff: some}).vectors(some.cutoff)
+        lengths = edge_lengths(vectors)
+        zi, zj = graph.numbers.index_select(0, some.i), graph.numbers.index_select(0, some.j)
+        radial, envelope = self.radial_embedding(lengths, zi, zj)
+        harmonics = spherical_harmonics(vectors / lengths[:, None], self.config["l_edges"])
+        bonds = Bonds(radial, envelope, harmonics, edges.i, edges.j, pair, against)
+        if not self.config["zbl"]:
+            return bonds, lengths.new_zeros(len(graph.numbers))
+        return bonds, pair_sum(0.5 * self.pair_repulsion_fn(lengths, zi, zj), some.i, some.j, len(graph.numbers))
+
+    @property
+    def feature_layout(self) -> tuple[FeatureBlock, ...]:
+        """What the columns of `Terms.features` are: the invariants of all layers first, then l = 1, 2 layer by layer."""
+        c, blocks, start = self.config, [], 0
+        shapes = [(t, l) for t in range(c["layers"]) for l in range(1 + c["l_nodes"] * (t < c["layers"] - 1))]
+        for t, l in sorted(shapes, key=lambda shape: (shape[1] > 0, *shape)):
+            stop = start + c["channels"] * (2 * l + 1)
+            blocks.append(FeatureBlock(t, l, start, stop))
+            start = stop
+        return tuple(blocks)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """embedding, interactions.t, products.t and readouts."""
+        groups = {"embedding": [*self.node_embedding.parameters(), *self.radial_embedding.parameters()]}
+        for t in range(self.config["layers"]):
+            groups[f"interactions.{t}"] = list(self.interactions[t].parameters())
+            groups[f"products.{t}"] = list(self.products[t].parameters())
+        groups["readouts"] = list(self.readouts.parameters())
+        return groups
+
+
+def _checked(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as plain data, or the sentence that says what cannot be."""
+    config["elements"] = list(element_numbers(config["elements"]))
+    config["heads"] = [str(head) for head in config["heads"]]
+    config["radial_hidden"] = [int(n) for n in config["radial_hidden"]]
+    config["cutoff"] = float(config["cutoff"])
+    config["average_neighbours"] = float(config["average_neighbours"])
+    choice("first_interaction", config["first_interaction"], KINDS)
+    choice("interaction", config["interaction"], KINDS)
+    choice("transform", config["transform"], ("none", "agnesi", "soft"))
+    choice("envelope_on", config["envelope_on"], ("basis", "weights"))
+    ranges = {"l_edges": (0, 3), "l_nodes": (0, min(2, config["l_edges"])), "correlation": (1, 3), "layers": (1, 12)}
+    for name in ("channels", "radial_basis", "readout_hidden", "envelope"):
+        ranges[name] = (1, 4096)
+    for name, (low, high) in ranges.items():
+        if not low <= config[name] <= high:
+            raise InputError(
+                f"The option '{name}' of MACE is out of range", got=config[name], allowed=f"{low} to {high}"
+            )
+    for name in ("cutoff", "average_neighbours"):
+        if not config[name] > 0:
+            raise InputError(f"The option '{name}' of MACE must be positive", got=config[name])
+    if len(set(config["heads"])) < len(config["heads"]) or not config["heads"]:
+        raise InputError("The heads of a model need different names", got=config["heads"])
+    return config
