@@ -42,15 +42,16 @@ class MACE(Trainable):
     Parameters
     ----------
     elements: atomic numbers or symbols. heads: names; each has its own readout, E0, scale and shift.
-    cutoff: Å. channels: features per component. l_edges: highest l of harmonics and messages (0..3). l_nodes: highest l
-    passed from layer to layer (0..2). correlation: factors in a product (1..3), so body order - 1. layers: 1 to 3 or more.
-    first_interaction, interaction: agnostic, residual, density or density-residual, for the first and the later layers.
+    cutoff: Å. channels: features per component. l_edges: highest l of harmonics and messages (0..3).
+    l_nodes: highest l passed from layer to layer (0..2). correlation: factors in a product (1..3), so body order - 1.
+    layers: 1 to 12. first_interaction, interaction: agnostic, residual, density or density-residual, for the first
+    and the later layers.
     average_neighbours: what messages are divided by (not in the density kinds, which measure it).
     radial_basis: number of Bessel functions; radial_hidden: widths of the radial network; envelope: its exponent p;
     transform: none, agnesi or soft, of the distance before the Bessel functions; envelope_on: basis, or weights.
     zbl: screened nuclear repulsion inside. readout_hidden: units per head of the last readout.
     scale_shift: scale and shift of the network's energy (else 1 and 0, kept so).
-    trained_bessel: the Bessel frequencies are parameters. activation: constant of the SiLU (that of all published files).
+    trained_bessel: the Bessel frequencies are parameters. activation: constant of the SiLU, the published one.
     seed: of the first weights.
 
     The defaults are a small model for one element on a laptop: two layers, 16 channels, three-body products, no
@@ -159,7 +160,7 @@ class MACE(Trainable):
 
     @property
     def feature_layout(self) -> tuple[FeatureBlock, ...]:
-        """What the columns of `Terms.features` are: the invariants of all layers first, then l = 1, 2 layer by layer."""
+        """What the columns of `Terms.features` are: all layers' invariants first, then l = 1, 2 layer by layer."""
         c, blocks, start = self.config, [], 0
         shapes = [(t, l) for t in range(c["layers"]) for l in range(1 + c["l_nodes"] * (t < c["layers"] - 1))]
         for t, l in sorted(shapes, key=lambda shape: (shape[1] > 0, *shape)):

@@ -65,7 +65,7 @@ def _racah(l1: int, m1: int, l2: int, m2: int, l3: int) -> float:
 
 @functools.cache
 def tensor_paths(l_node: int, l_max: int) -> tuple[tuple[int, int, int], ...]:
-    """The couplings (l1 of the sender, l2 of the edge, l3 of the message) of a convolution, sorted by l3, natural parity."""
+    """The couplings (l1 of the sender, l2 of the edge, l3 of the message) of natural parity, sorted by l3."""
     found = [
         (l1, l2, l3)
         for l1 in range(l_node + 1)
@@ -118,7 +118,7 @@ def monomials(size: int, order: int) -> np.ndarray:
 
 
 def reduced_basis(u: np.ndarray, l_out: int, rtol: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The short symmetric basis of one coupling tensor: (index tuples (n, order), basis (n, 2 l_out + 1, r), fold (r, paths)).
+    """The short symmetric basis of one coupling tensor: index (n, order), basis (n, 2 l_out + 1, r), fold (r, paths).
 
     A product of features does not know their order, so U acts only through its symmetric part; of its `paths` columns
     only r are independent: symmetric(U) = basis @ fold. `rtol` is the relative singular value below which a direction

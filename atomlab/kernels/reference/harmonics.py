@@ -15,7 +15,7 @@ __all__ = ["spherical_harmonics"]
 
 @op
 def spherical_harmonics(unit: Tensor, l_max: int) -> Tensor:
-    """Y (E, (l_max + 1)^2) of unit vectors (E, 3), l_max 0..3: component-normalised (|Y_l|^2 = 2 l + 1), y as polar axis.
+    """Y (E, (l_max + 1)^2) of unit vectors (E, 3), l_max 0..3. Component-normalised (|Y_l|^2 = 2 l + 1), polar axis y.
 
     Y_1 = sqrt(3) (x, y, z); each further degree is linear in the products of the one below with (x, y, z).
     """
