@@ -1,0 +1,59 @@
+"""Ziegler-Biersack-Littmark repulsion for any model: what keeps atoms apart where no training data are.
+
+J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids, 1985; the smooth end at the sum of
+covalent radii is that of MACE-MP-0 (paper's appendix).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from ase.data import covalent_radii
+from torch import Tensor
+
+from ..errors import InputError
+from ..graph import Graph, Needs
+from ..kernels import edge_lengths, segment_sum, zbl
+from ..potential import Card, Potential, Terms
+
+__all__ = ["ZBL"]
+
+
+class ZBL(Potential):
+    """Screened nuclear repulsion between all pairs closer than the sum of their covalent radii.
+
+    Parameters
+    ----------
+    elements: atomic numbers that it covers, all by default; fewer give a shorter neighbour list.
+    p: order of the polynomial envelope that ends it smoothly. scale: factor on the covalent radii.
+    """
+
+    kind = "zbl"
+    radii: Tensor
+
+    def __init__(self, elements: Sequence[int] = tuple(range(1, 97)), p: int = 6, scale: float = 1.0):
+        if p < 3 or scale <= 0:
+            raise InputError("ZBL needs an envelope of order 3 or more and a positive scale", got=(p, scale))
+        elements = tuple(int(z) for z in elements)
+        card = Card(
+            name="ZBL", elements=elements, contains={"zbl": "model"}, reference="Ziegler, Biersack, Littmark (1985)"
+        )
+        super().__init__({"elements": list(elements), "p": p, "scale": scale}, card)
+        self.register_buffer("radii", torch.tensor(covalent_radii, dtype=torch.float64) * scale, persistent=False)
+        self.reach = 2 * float(self.radii[list(elements)].max())
+        self.needs = Needs(cutoffs=(self.reach,))
+        self.register_buffer(
+            "c", torch.tensor([0.1818, 0.5099, 0.2802, 0.02817], dtype=torch.float64), persistent=False
+        )
+
+    def forward(self, graph: Graph) -> Terms:
+        """Half of each pair's energy at either atom."""
+        edges, dtype = graph.edges[self.reach], graph.positions.dtype
+        r = edge_lengths(graph.vectors(self.reach))
+        zi, zj = graph.numbers.index_select(0, edges.i), graph.numbers.index_select(0, edges.j)
+        reach = (self.radii[zi] + self.radii[zj]).to(dtype)
+        exponent, prefactor = r.new_tensor(0.3), r.new_tensor(0.4543)
+        pairs = zbl(r, zi, zj, reach, self.c.to(dtype), exponent, prefactor, self.config["p"])
+        atoms = segment_sum(0.5 * pairs.to(torch.float64), edges.i, len(graph.numbers))
+        return Terms(segment_sum(atoms, graph.batch, graph.size), atoms)
