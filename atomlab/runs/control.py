@@ -80,7 +80,7 @@ class Lock:
 def locked(path: Path) -> bool:
     """Whether some process holds the lock on this file."""
     try:
-        file = Path(path).open("rb+")
+        file = Path(path).open("rb+")  # noqa: SIM115
     except FileNotFoundError:
         return False
     with file:

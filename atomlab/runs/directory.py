@@ -1,4 +1,4 @@
-"""Run directories: where they are, what they are called, and the state they are in, which is derived and never stored."""
+"""Run directories: where they are, what they are called, and their state, which is derived and never stored."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def derive_state(directory: Path) -> str:
     """queued, running, paused, done, stopped, failed or lost, from the lock and the last event that names a state."""
     directory = Path(directory)
     for _ in range(3):
-        # the lock last: who starts a run takes it before withdrawing `queued`, who ends one gives it back after saying so
+        # The lock last: who starts a run takes it before withdrawing `queued`, who ends one says so before giving it
+        # back.
         queued = requested(directory, "queued")
         last = (last_event(directory, "state") or {}).get("state")
         if locked(directory / "lock"):
@@ -148,7 +149,7 @@ def queue(folder: Path) -> list[Path]:
     waiting = []
     for path in runs_in(folder):
         try:
-            waiting.append((int((path / "control" / "queued").read_text() or 0), path))
+            waiting.append((int((path / "control" / "queued").read_text()), path))
         except (FileNotFoundError, ValueError):
-            continue
+            continue  # not waiting, or for a process of its own
     return [path for _, path in sorted(waiting)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import platform
 import signal
@@ -18,7 +19,7 @@ from typing import Any
 from ..errors import AtomLabError, InputError, on_notice
 from .control import Lock, requested, withdraw
 from .directory import read_spec
-from .events import EventLog, last_event
+from .events import EventLog, last_event, plain
 
 __all__ = ["Halted", "RunIO", "Stopped", "execute"]
 
@@ -33,8 +34,14 @@ class Stopped(AtomLabError):
 
 
 class Halted(AtomLabError):
-    """Raised by a task that cannot sensibly go on (atoms on top of each other, a loss that is no number). The message is
-    the reason that a person reads; what was made is kept."""
+    """Raised by a task that cannot sensibly go on (atoms on top of each other, a loss that is no number).
+
+    The message is the reason that a person reads, `values` go into the event beside it; what was made is kept.
+    """
+
+    def __init__(self, reason: str, **values: Any):
+        self.values = values
+        super().__init__(reason)
 
 
 class RunIO:
@@ -83,7 +90,7 @@ class RunIO:
         if requested(self.directory, "stop"):
             raise Stopped("stopped on request")
 
-    def save(self, name: str, write: Callable[[Path], None]) -> Path:
+    def save(self, name: str, write: Callable[[Path], Any]) -> Path:
         """RUN/name is written whole or not at all: `write` gets a temporary path with the same ending."""
         target = self.path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +103,12 @@ class RunIO:
         finally:
             new.unlink(missing_ok=True)
         return target
+
+    def result(self, metrics: dict[str, Any], text: str) -> None:
+        """Write result.json and say what came out."""
+        data = json.dumps({"metrics": plain(metrics), "text": text}, indent=1, ensure_ascii=False)
+        self.save("result.json", lambda path: path.write_text(data, encoding="utf-8"))
+        self.emit("result", metrics=metrics, text=text)
 
     def interrupt(self, reason: str) -> None:
         """The next `check` stops the run. Called from signal handlers."""
@@ -127,11 +140,16 @@ def _keep_reserve(path: Path) -> None:
     path.write_bytes(os.urandom(RESERVE))
 
 
-def execute(directory: str | os.PathLike[str], listener: Callable[[dict[str, Any]], None] | None = None) -> None:
+def execute(
+    directory: str | os.PathLike[str],
+    listener: Callable[[dict[str, Any]], None] | None = None,
+    from_queue: bool = False,
+) -> None:
     """Run what RUN/spec.yaml describes, from its beginning or from its last saved state.
 
     Returns when the run is done or was stopped. A failure is written into the run (reason in the events, traceback in
-    log.txt) and raised again. Refuses a run that another process holds, or that is done.
+    log.txt) and raised again. Refuses a run that another process holds, or that is done. `from_queue`: only if it is
+    still waiting there.
     """
     path = Path(directory).absolute()
     read_spec(path)  # says in words when there is no run here
@@ -141,16 +159,27 @@ def execute(directory: str | os.PathLike[str], listener: Callable[[dict[str, Any
             "Another process is already executing this run", got=path, mend=f"Follow it: atomlab watch {path}"
         )
     try:
+        if from_queue and not requested(path, "queued"):
+            return
         withdraw(path, "queued")
         if (last_event(path, "state") or {}).get("state") == "done":
             raise InputError("This run is done", got=path, mend="Fork it to run it again with other settings")
-        io = RunIO(path, listener)
+        io = _opened(path, listener)
         try:
             _guarded(path, io)
         finally:
             io.close()
     finally:
         lock.release()
+
+
+def _opened(path: Path, listener: Callable[[dict[str, Any]], None] | None) -> RunIO:
+    try:
+        return RunIO(path, listener)
+    except OSError as error:
+        if not _disk_is_full(error, path):
+            raise
+        raise AtomLabError(_full_disk(path)) from error
 
 
 def _guarded(path: Path, io: RunIO) -> None:
@@ -166,19 +195,16 @@ def _guarded(path: Path, io: RunIO) -> None:
         withdraw(path, "stop", "pause")
         io.emit("state", state="stopped", reason=str(stop), by="user")
     except Halted as halt:
-        io.emit("state", state="stopped", reason=str(halt), by="guard")
+        io.emit("state", state="stopped", reason=str(halt), by="guard", **halt.values)
     except KeyboardInterrupt:
         io.emit("state", state="stopped", reason="interrupted", by="user")
         raise
-    except OSError as error:
-        if error.errno not in _FULL:
+    except BaseException as error:
+        if not _disk_is_full(error, path):
             _fail(io, error)
             raise
         io.free_reserve()
         io.emit("state", state="stopped", reason=_full_disk(path), by="disk")
-    except BaseException as error:
-        _fail(io, error)
-        raise
     finally:
         remove()
 
@@ -197,6 +223,17 @@ def _fail(io: RunIO, error: BaseException) -> None:
     with contextlib.suppress(OSError), io.path("log.txt").open("a", encoding="utf-8") as log:
         log.write("".join(traceback.format_exception(error)))
     io.emit("state", state="failed", reason=text, input=isinstance(error, InputError))
+
+
+def _disk_is_full(error: BaseException | None, path: Path) -> bool:
+    """Whether this error means that there is no space: libraries in other languages raise errors of their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        if isinstance(error, Exception) and ("No space left" in str(error) or "os error 28" in str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _full_disk(path: Path) -> str:

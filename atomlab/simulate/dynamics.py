@@ -26,8 +26,8 @@ class Langevin(MolecularDynamics):
     """Langevin dynamics by BAOAB (Leimkuhler and Matthews, J. Chem. Phys. 138 (2013) 174102).
 
     The bath acts in one substep only (O), so the heat that it gives is the change of the kinetic energy there. Energy
-    less heat is then conserved as well as the energy is by velocity Verlet. Noise on the centre of mass is projected out,
-    which samples the momenta of zero sum exactly.
+    less heat is then conserved as well as the energy is by velocity Verlet. Noise on the centre of mass is projected
+    out, which samples the momenta of zero sum exactly.
 
     Parameters
     ----------
@@ -183,8 +183,8 @@ class Motion:
         except (AttributeError, KeyError):
             notice(
                 "md-thermostat-restarted",
-                f"Positions, velocities, cell and random numbers were restored, but the thermostat of {self.settings.ensemble} "
-                "had to start anew: the conserved energy makes a step here.",
+                f"Positions, velocities, cell and random numbers were restored, but the thermostat of "
+                f"{self.settings.ensemble} had to start anew: the conserved energy makes a step here.",
             )
 
 
@@ -195,9 +195,11 @@ def _mobile(atoms: Atoms, ensemble: str) -> np.ndarray:
     strange = [type(c).__name__ for c in atoms.constraints if not isinstance(c, FixAtoms | FixCartesian)]
     if strange:
         raise InputError(
-            "MD can hold atoms fixed, but knows no other constraint", got=", ".join(strange), allowed="FixAtoms, FixCartesian",
+            "MD can hold atoms fixed, but knows no other constraint",
+            got=", ".join(strange),
+            allowed="FixAtoms, FixCartesian",
             mend="Remove the constraint from the structure",
-        )  # fmt: skip
+        )
     if atoms.constraints and ensemble == "npt":
         raise InputError("npt moves all atoms with the cell, so none can be fixed", mend="Take another ensemble")
     mask = np.ones((len(atoms), 3))

@@ -50,8 +50,8 @@ class Guards:
         if not temperature <= self.hottest:
             raise Breakdown(
                 "too-hot",
-                f"The temperature reached {temperature:.0f} K {when}; the limit is {self.hottest:.0f} K (max_temperature). "
-                "A shorter timestep, or a model that knows such structures, may help.",
+                f"The temperature reached {temperature:.0f} K {when}; the limit is {self.hottest:.0f} K "
+                "(max_temperature). A shorter timestep, or a model that knows such structures, may help.",
             )
 
     def close_pairs(self, atoms: Atoms, time_fs: float) -> None:

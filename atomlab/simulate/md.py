@@ -26,9 +26,10 @@ _LOOK_EVERY = 10  # steps between two looks for atoms that are too close
 class Frame:
     """One moment of a simulation.
 
-    index counts frames, step counts steps; time_fs fs; temperature K; energies eV; pressure eV/Å^3, compression positive,
-    None where there is no volume; conserved eV; steps_per_s since the frame before. `atoms` is the living object of the
-    simulation with its results cached: copy what you keep. `state()` is all that `simulate(state=...)` needs to go on.
+    index counts frames, step counts steps; time_fs fs; temperature K; energies eV; pressure eV/Å^3, compression
+    positive, None where there is no volume; conserved eV; steps_per_s since the frame before. `atoms` is the living
+    object of the simulation with its results cached: copy what you keep. `state` is all that `simulate(state=...)`
+    needs to go on.
     """
 
     index: int
@@ -41,7 +42,7 @@ class Frame:
     pressure: float | None
     steps_per_s: float | None
     atoms: Atoms
-    state: Callable[[], dict[str, Any]]
+    state: dict[str, Any]
 
     def values(self) -> dict[str, Any]:
         """The numbers, without the structure."""
@@ -156,12 +157,17 @@ class _Run:
             stress = self.atoms.get_stress()[:3].sum() / 3
             pressure = float(-stress + 2.0 * kinetic / (3.0 * self.atoms.get_volume()))
         frame = Frame(
-            self.index, self.step, self.time_fs, self.motion.temperature(), float(self.atoms.get_potential_energy()), kinetic,
-            float(self.motion.conserved()), pressure, self._rate, self.atoms, self._state(),
-        )  # fmt: skip
+            index=self.index,
+            step=self.step,
+            time_fs=self.time_fs,
+            temperature=self.motion.temperature(),
+            potential_energy=float(self.atoms.get_potential_energy()),
+            kinetic_energy=kinetic,
+            conserved=float(self.motion.conserved()),
+            pressure=pressure,
+            steps_per_s=self._rate,
+            atoms=self.atoms,
+            state={**self.motion.state(), "step": self.step, "index": self.index},
+        )
         self.index += 1
         return frame
-
-    def _state(self) -> Callable[[], dict[str, Any]]:
-        step, index = self.step, self.index
-        return lambda: {**self.motion.state(), "step": step, "index": index}

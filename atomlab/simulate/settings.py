@@ -1,4 +1,4 @@
-"""What a person may choose about a molecular dynamics run. The command's options, the Lab's form and the checks come from here."""
+"""What a person may choose about molecular dynamics: the command's options, the Lab's form and the checks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class MDSettings(BaseModel):
     barostat_time: float = _setting(1000.0, "Period of the barostat of npt", "fs", gt=0, le=1e7)
     velocities: Literal["thermal", "keep", "zero"] = _setting(
         "thermal",
-        "First velocities. thermal: drawn at the temperature, without drift. keep: those of the structure. zero: at rest",
+        "First velocities. thermal: drawn at the temperature, without drift. keep: the structure's own. zero: at rest",
     )
     frame_every: int = _setting(10, "Write a frame and its energies every so many steps", "steps", ge=1, le=10**7)
     seed: int = _setting(0, "Seed of the velocities and of the thermostat's noise", ge=0, le=2**32 - 1)

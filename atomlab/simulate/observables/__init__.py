@@ -1,0 +1,1 @@
+"""What is measured along a trajectory: pair and angle distributions, mean square displacement, vibrations."""

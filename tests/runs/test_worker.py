@@ -1,0 +1,83 @@
+"""The workspace's worker: runs one after another, one worker at a time, and ends when nobody needs it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from atomlab.runs import keep_warm, list_runs, start, worker, worker_state
+from atomlab.runs.control import locked
+from atomlab.runs.directory import queue
+from runs.toy import until
+
+
+@pytest.fixture(autouse=True)
+def one_place(monkeypatch) -> None:
+    monkeypatch.setattr(worker, "places", lambda: 1)
+
+
+def test_queued_runs_are_executed_in_order(workspace, tmp_path) -> None:
+    gate = tmp_path / "gate"
+    first = start({"kind": "count", "gate": str(gate)})
+    second = start({"kind": "count", "trouble": "crash"})
+    third = start({"kind": "count", "trouble": "print"})
+    until(lambda: any(e["kind"] == "gate" for e in first.events()))
+    assert [r.state for r in (first, second, third)] == ["running", "queued", "queued"]
+    assert worker_state() == first.name
+    gate.touch()
+    assert [r.wait(60).state for r in (first, second, third)] == ["done", "failed", "done"]
+    begun = [r.events()[0]["time"] for r in (first, second, third)]
+    assert begun == sorted(begun)
+    pids = {r.events()[0]["pid"] for r in (first, second, third)}
+    assert len(pids) == 1  # one warm process, which outlived the crash of a run
+    assert "printed at three" in (third.directory / "log.txt").read_text()
+    assert list_runs() == [first, second, third]
+
+
+def test_never_two_workers(workspace) -> None:
+    keep_warm()
+    until(lambda: worker_state() == "ready")
+    worker.serve(workspace, idle=0)  # returns at once: the place is taken
+    assert worker_state() == "ready"
+
+
+def test_a_worker_ends_when_idle_and_no_lab_is_open(workspace) -> None:
+    (workspace / ".lab").touch()
+    ended = threading.Event()
+
+    def serve() -> None:
+        worker.serve(workspace, idle=0, warm=lambda: None)
+        ended.set()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    until(lambda: worker_state() == "ready")
+    assert not ended.wait(0.3)  # a Lab is open
+    (workspace / ".lab").unlink()
+    assert ended.wait(10)
+    assert not locked(workspace / ".worker-0.lock")
+    assert worker_state() == "none"
+
+
+def test_a_run_taken_from_the_queue_is_not_executed(workspace, tmp_path) -> None:
+    gate = tmp_path / "gate"
+    first = start({"kind": "count", "gate": str(gate)})
+    second = start({"kind": "count"})
+    until(lambda: any(e["kind"] == "gate" for e in first.events()))
+    second.stop()
+    assert second.state == "stopped"
+    assert queue(workspace) == []
+    gate.touch()
+    third = start({"kind": "count"})
+    assert third.wait(60).state == "done"
+    assert second.state == "stopped"
+    assert len(second.events()) == 1
+
+
+@pytest.mark.parametrize(("cores", "memory", "places"), [(2, 16, 1), (8, 3, 1), (8, 16, 2), (1, 1, 1)])
+def test_places(monkeypatch, cores: int, memory: int, places: int) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(worker, "cores", lambda: cores)
+    monkeypatch.setattr(worker, "memory", lambda: memory * 2**30)
+    assert worker.places() == places
