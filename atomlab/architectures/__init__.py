@@ -22,6 +22,8 @@ _REGISTRY = {
     "mbnn": "mbnn:MBNN",
     "atomft": "atomft:AtomFT",
     "gptff": "gptff:GPTFF",
+    "reann": "reann:REANN",
+    "equireann": "reann:EquiREANN",
 }
 
 

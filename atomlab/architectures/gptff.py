@@ -17,8 +17,9 @@ from ase import Atoms
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from ..errors import InputError
 from ..graph import Graph, Needs
-from ..kernels import edge_lengths, gather, segment_sum, sine_basis, triplet_cosines
+from ..kernels import bessel, edge_lengths, gather, segment_sum, triplet_cosines
 from ..potential import Card, Terms
 from .gptff_blocks import AtomAttention, Bonds, Layer, Shape, on_pairs
 from .remarks import cutoff_remark, size_remark
@@ -63,6 +64,10 @@ class GPTFF(Trainable):
     ):
         config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         config.update(elements=list(element_numbers(elements, below=ROWS)), heads=list(heads))
+        if attention and nodes % attention_heads:
+            raise InputError("The attention heads must divide the node features", got=f"{attention_heads} of {nodes}")
+        if not 0 < triplet_cutoff <= cutoff:
+            raise InputError("'triplet_cutoff' is out of range", got=triplet_cutoff, allowed=f"up to {cutoff:g} Å")
         by_atom = choice("readout", readout, READOUTS) == "network_then_sum"
         card = Card(
             name="GPTFF",
@@ -121,8 +126,6 @@ class GPTFF(Trainable):
         edges, triplets = graph.edges[self.edge_key], graph.triplets[self.needs.triplets[0]]
         vectors = graph.vectors(self.edge_key)
         lengths = edge_lengths(vectors)
-        # the first function is zero everywhere: it is in the published basis all the same
-        frequencies = torch.arange(self.config["radial"], dtype=lengths.dtype, device=lengths.device) * math.pi
         # every side of a triplet is the first one of another triplet, and they are sorted by it
         short, a = torch.unique_consecutive(triplets.a, return_inverse=True)
         place = torch.zeros_like(edges.i).index_copy(0, short, torch.arange(len(short), device=short.device))
@@ -132,9 +135,9 @@ class GPTFF(Trainable):
         return Bonds(
             i=edges.i,
             j=edges.j,
-            radial=sine_basis(lengths, frequencies, self.config["cutoff"]),
+            radial=_sines(lengths, self.config["cutoff"], self.config["radial"]),
             short=short,
-            side=sine_basis(lengths_short, frequencies, self.config["triplet_cutoff"]),
+            side=_sines(lengths_short, self.config["triplet_cutoff"], self.config["radial"]),
             a=a,
             b=b,
             cosine=cosine[:, None],
@@ -148,12 +151,12 @@ class GPTFF(Trainable):
         return x
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """embedding; layers.0 and on; readout."""
+        """embedding; interactions.0 and on; readouts."""
         first = [*self.bond.parameters(), *self.first_edge.parameters(), *self.first_radial.parameters()]
         groups = {"embedding": [self.embedding, *first]}
         for k, layer in enumerate(self.layers):
-            groups[f"layers.{k}"] = [p for name, p in layer.named_parameters() if ".unused." not in name]
-        groups["readout"] = [*self.hidden.parameters(), *self.last.parameters()]
+            groups[f"interactions.{k}"] = [p for name, p in layer.named_parameters() if ".unused." not in name]
+        groups["readouts"] = [*self.hidden.parameters(), *self.last.parameters()]
         return groups
 
     def remarks(self, atoms: Atoms) -> list[tuple[str, str]]:
@@ -168,3 +171,9 @@ class GPTFF(Trainable):
         self.load_state_dict(weights, strict=False)
         for number, origin in source.items():
             self.embedding[number] = parent.embedding[origin]
+
+
+def _sines(lengths: Tensor, cutoff: float, number: int) -> Tensor:
+    """sqrt(2 / cutoff) sin(n π r / cutoff) / r, n = 0..number-1; n = 0 is zero, and published all the same."""
+    n = torch.arange(number, dtype=lengths.dtype, device=lengths.device)
+    return bessel(lengths, n * (math.pi / cutoff), lengths.new_tensor(math.sqrt(2.0 / cutoff)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -113,7 +114,8 @@ class Trainable(Potential):
                     f"The new element {chemical_symbols[z]} needs a parent that the model knows", allowed=known
                 )
         other = type(self)(**{**self.config, "elements": [*self.elements, *fresh]})
-        other.to(device=self.device, dtype=self.dtype)
+        other.to(device=self.device, dtype=self.dtype).train(self.training)
+        other.card = replace(self.card, elements=other.elements)
         source = {**{z: z for z in self.elements}, **{z: parents[z] for z in fresh}}
         rows = [self.elements.index(source[z]) for z in other.elements]
         with torch.no_grad():

@@ -1,6 +1,6 @@
 """Every operation's specification in plain torch, one file per kind."""
 
-from .angular import edge_lengths, sine_basis, triplet_cosines
+from .angular import edge_lengths, triplet_cosines
 from .attention import structure_attention
 from .classical import lennard_jones, morse, stillinger_weber_three, stillinger_weber_two
 from .contraction import element_linear, symmetric_contraction
@@ -33,7 +33,6 @@ __all__ = [
     "gather",
     "segment_sum",
     "edge_lengths",
-    "sine_basis",
     "triplet_cosines",
     "structure_attention",
     "cosine_envelope",

@@ -14,7 +14,15 @@ from torch import Tensor
 
 from ..dispatch import op
 
-__all__ = ["cosine_envelope", "gaussian_waves", "monomials", "orbital_density", "orbital_sum", "powers"]
+__all__ = [
+    "cosine_envelope",
+    "gaussian_waves",
+    "monomials",
+    "orbital_density",
+    "orbital_message",
+    "orbital_sum",
+    "powers",
+]
 
 
 @cache
@@ -75,6 +83,14 @@ def orbital_sum(angular: Tensor, radial: Tensor, index: Tensor, size: int) -> Te
     return radial.new_zeros(size, angular.shape[1], radial.shape[1]).index_add(
         0, index, angular[:, :, None] * radial[:, None, :]
     )
+
+
+@op
+def orbital_message(orbitals: Tensor, weight: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """Σ_j weight_ij orbitals_j: neighbours' orbitals (A, C, M), weights (E,), i and j (E,). Returns (A, C, M)."""
+    flat = orbitals.flatten(1)
+    sent = flat.index_select(0, j) * weight[:, None]
+    return flat.new_zeros(flat.shape).index_add(0, i, sent).view(orbitals.shape)
 
 
 @op
