@@ -15,7 +15,7 @@ from .spec import Spec, setting
 if TYPE_CHECKING:
     from .execute import RunIO
 
-__all__ = ["TASKS", "MDSpec"]
+__all__ = ["TASKS", "CheckSpec", "MDSpec"]
 
 
 class MDSpec(Spec, MDSettings):
@@ -35,6 +35,14 @@ class MDSpec(Spec, MDSettings):
     head: str | None = setting(None, "Head of the model; by default its first")
 
 
+class CheckSpec(Spec):
+    """Health of a model: derivatives, symmetry, extensivity, continuity, dimers, compression, isolated atoms, speed."""
+
+    kind: Literal["check"] = "check"
+    model: str = setting(..., "Model, by name or file", role="model", first=True)
+    elements: list[str] = setting([], "Elements to probe it with, by symbol; well-known ones of the model by default")
+
+
 def _recipe(module: str) -> Callable[[Any, RunIO], None]:
     def run(spec: Any, io: RunIO) -> None:
         importlib.import_module(f"{__package__}.recipes.{module}").run(spec, io)
@@ -44,4 +52,5 @@ def _recipe(module: str) -> Callable[[Any, RunIO], None]:
 
 TASKS: dict[str, tuple[type[Spec], Callable[[Any, RunIO], None]]] = {
     "md": (MDSpec, _recipe("md")),
+    "check": (CheckSpec, _recipe("check")),
 }
