@@ -49,9 +49,10 @@ def from_upstream(
     **options: Any,
 ) -> REANN | EquiREANN:
     """The model of a state dict under the packages' names; see `read`."""
-    state = refuse_other_kind(state, ("reann", "equireann"), name)
-    # data-parallel training puts `module.` before every key
-    state = {key.removeprefix("module."): torch.as_tensor(value) for key, value in state.items()}
+    if isinstance(state, Mapping):
+        # data-parallel training puts `module.` before every key
+        state = {str(key).removeprefix("module."): value for key, value in state.items()}
+    state = {k: torch.as_tensor(v) for k, v in refuse_other_kind(state, ("reann", "equireann"), name).items()}
     if activation is None:
         activation = "relu_like"
         notice(
