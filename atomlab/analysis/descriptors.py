@@ -91,8 +91,8 @@ def describe(
 def columns(potential: Potential, invariant: bool = True, layers: str | int = "all") -> np.ndarray | None:
     """Indices of the feature columns that are meant; None = all of them.
 
-    A model whose features are not simply one invariant block says how they are laid out in `feature_layout`: one row
-    per layer, (start, invariants, stop), the invariants being first in each block.
+    A model says in `feature_layout` what its columns are: blocks with `layer`, `l` (0 = invariant), `start` and `stop`.
+    Without one, all its features are taken for the invariants of one layer.
     """
     layout = getattr(potential.parts()[0], "feature_layout", None)
     if layout is None:
@@ -103,18 +103,15 @@ def columns(potential: Potential, invariant: bool = True, layers: str | int = "a
                 allowed="'all'",
             )
         return None
-    blocks = list(layout() if callable(layout) else layout)
-    ranges = [np.arange(start, middle if invariant else stop) for start, middle, stop in _layers(blocks, layers)]
+    known = sorted({block.layer for block in layout})
+    if isinstance(layers, int) and -len(known) <= layers < len(known):
+        wanted = {known[layers]}
+    elif layers == "all":
+        wanted = set(known)
+    else:
+        raise InputError("The model has no such layer", got=repr(layers), allowed=["'all'", *range(len(known))])
+    ranges = [np.arange(b.start, b.stop) for b in layout if b.layer in wanted and not (invariant and b.l)]
     return np.concatenate(ranges)
-
-
-def _layers(blocks: list[tuple[int, int, int]], layers: str | int) -> list[tuple[int, int, int]]:
-    if isinstance(layers, str):
-        if layers == "all":
-            return blocks
-    elif -len(blocks) <= layers < len(blocks):
-        return [blocks[layers]]
-    raise InputError("The model has no such layer", got=repr(layers), allowed=["'all'", *range(len(blocks))])
 
 
 def as_potential(model: Potential | str | Path) -> Potential:
@@ -150,7 +147,7 @@ def _batches(potential: Potential, frames: Sequence[Atoms], edges: int) -> Itera
     size = 0
     for atoms in frames:
         check_elements(atoms.numbers, potential.card.elements, f"'{potential.card.name}'")
-        graph = build(atoms, potential.needs)
+        graph = build(atoms, potential.needs, potential.default_head)
         new = max((len(e.i) for e in graph.edges.values()), default=0) + len(atoms)
         if waiting and size + new > edges:
             yield [a for a, _ in waiting], collate([g for _, g in waiting])
@@ -236,7 +233,7 @@ def _where(potential: Potential, frames: Sequence[Atoms], chosen: np.ndarray | N
 def _key(potential: Potential, frames: Sequence[Atoms], invariant: bool, layers: str | int, errors: bool) -> str:
     """SHA-256 of all that the descriptors depend on."""
     sha = hashlib.sha256()
-    choice = [potential.kind, potential.config, str(potential.dtype), invariant, layers, errors]
+    choice = [potential.describe(), potential.default_head, str(potential.dtype), invariant, layers, errors]
     sha.update(json.dumps(choice, sort_keys=True, default=str).encode())
     for name, tensor in sorted(potential.state_dict().items()):
         sha.update(name.encode())

@@ -5,6 +5,7 @@ Distances on a UMAP mislead (it keeps neighbourhoods, not lengths): the similari
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ __all__ = ["FIT_LIMIT", "PCA", "UMAP", "project"]
 FIT_LIMIT = 4000  # below umap's 4096 distances are exact, and a search index that takes 30 s to compile is not needed
 FEWEST = 10  # distinct environments below which neighbourhoods mean nothing
 TRANSFORM_ROWS = 2000  # times FIT_LIMIT distances in float64: 64 MB
-Check = Callable[[], None]
+Run = Callable[[Callable[[], Any]], Any]  # carries out long work; a task hands in one that watches for a stop
 
 
 @dataclass
@@ -84,11 +85,10 @@ class UMAP:
         self.model: Any = None
         self.places: dict[bytes, int] = {}
 
-    def fit(self, values: np.ndarray, pca: PCA | None = None) -> UMAP:
+    def fit(self, values: np.ndarray, pca: PCA | None = None, run: Run | None = None) -> UMAP:
         """Fit to training environments (n, F); at most `limit` of them, chosen at random, with a notice."""
         pca = pca or PCA().fit([values])
-        rows = self._sample(values)
-        sampled = np.asarray(values[rows], dtype=np.float64)
+        sampled = np.asarray(values[self.choose(len(values))], dtype=np.float64)
         first = _distinct(sampled)
         if len(first) < FEWEST:
             self.fallback = pca
@@ -98,58 +98,54 @@ class UMAP:
                 f"(at least {FEWEST}). The principal components are shown in its place.",
             )
             return self
-        self.model = self._fitted(sampled[first], pca)
+        values = np.ascontiguousarray(sampled[first], dtype=np.float32)
+        start = pca.transform(values)
+        model = {"n_neighbors": self._neighbours(len(values)), "init": 10 * start / np.abs(start).max()}
+        self.model = (run or _at_once)(lambda: self._fitted(values, model))
+        self.places = {row.tobytes(): k for k, row in enumerate(values)}
         return self
 
-    def transform(self, values: np.ndarray, check: Check | None = None) -> np.ndarray:
-        """Environments (n, F) placed in the map: (n, 2) float64. `check` is called after every 2,000 rows."""
+    def transform(self, values: np.ndarray, run: Run | None = None) -> np.ndarray:
+        """Environments (n, F) placed in the map: (n, 2) float64, 2,000 at a time."""
         if self.fallback is not None:
             return self.fallback.transform(values)
         out = np.zeros((len(values), 2))
         for start in range(0, len(values), TRANSFORM_ROWS):
-            block = np.asarray(values[start : start + TRANSFORM_ROWS], dtype=np.float64)
-            out[start : start + len(block)] = self._placed(block)
-            if check is not None:
-                check()
+            block = np.ascontiguousarray(values[start : start + TRANSFORM_ROWS], dtype=np.float32)
+            work = functools.partial(self._placed, block)
+            out[start : start + len(block)] = (run or _at_once)(work)
         return out
 
-    def _sample(self, values: np.ndarray) -> np.ndarray:
-        if len(values) <= self.limit:
-            return np.arange(len(values))
+    def choose(self, count: int) -> np.ndarray:
+        """Which of `count` training environments are fitted: all, or a seeded sample, with a notice."""
+        if count <= self.limit:
+            return np.arange(count)
         notice(
             "map-sample",
-            f"The UMAP is fitted to {self.limit} of the {len(values)} training environments, chosen at random "
+            f"The UMAP is fitted to {self.limit} of the {count} training environments, chosen at random "
             f"(seed {self.seed}); the others are placed in it.",
         )
-        return np.sort(np.random.default_rng(self.seed).choice(len(values), self.limit, replace=False))
+        return np.sort(np.random.default_rng(self.seed).choice(count, self.limit, replace=False))
 
-    def _fitted(self, values: np.ndarray, pca: PCA) -> Any:
-        neighbours = min(self.neighbours, len(values) - 1)
+    def _neighbours(self, count: int) -> int:
+        neighbours = min(self.neighbours, count - 1)
         if neighbours < self.neighbours:
             notice(
                 "map-neighbours",
                 f"The UMAP looks at {neighbours} neighbours of each environment instead of {self.neighbours}: the "
-                f"training set has {len(values)} distinct environments.",
+                f"training set has {count} distinct environments.",
             )
-        start = pca.transform(values)
-        model = _umap()(
-            n_neighbors=neighbours,
-            min_dist=self.min_dist,
-            metric=self.metric,
-            init=(10 * start / np.abs(start).max()).astype(np.float32),
-            random_state=self.seed,
-            transform_seed=self.seed,
-            n_jobs=1,
-        )
+        return neighbours
+
+    def _fitted(self, values: np.ndarray, options: dict[str, Any]) -> Any:
+        seeds = {"random_state": self.seed, "transform_seed": self.seed, "n_jobs": 1}
+        model = _umap()(min_dist=self.min_dist, metric=self.metric, **seeds, **options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # umap's hints on numba and sparse graphs help nobody here
-            rows = np.ascontiguousarray(values, dtype=np.float32)
-            self.places = {row.tobytes(): k for k, row in enumerate(rows)}
-            return model.fit(rows)
+            return model.fit(values)
 
     def _placed(self, block: np.ndarray) -> np.ndarray:
         """Rows that were fitted keep their place; umap finds one for the others."""
-        block = np.ascontiguousarray(block, dtype=np.float32)
         known = np.array([self.places.get(row.tobytes(), -1) for row in block])
         out = np.zeros((len(block), 2))
         out[known >= 0] = self.model.embedding_[known[known >= 0]]
@@ -172,6 +168,10 @@ def project(
     pca = pca or PCA().fit([train])
     fitted = pca if method == "pca" else UMAP(**options).fit(train, pca)
     return [fitted.transform(values) for values in (train, *others)]
+
+
+def _at_once(work: Callable[[], Any]) -> Any:
+    return work()
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:

@@ -83,6 +83,11 @@ class Report:
         return below | (self.nearest_frame[:, 0] < 0)
 
     @property
+    def structures(self) -> np.ndarray:
+        """(T,): the number of each test structure in its set."""
+        return np.unique(self.frame)
+
+    @property
     def by_element(self) -> dict[str, float]:
         """Mean similarity over all test atoms of each element."""
         numbers = np.unique(self.number)
@@ -194,5 +199,5 @@ class Report:
         for t in np.argsort(self.stratified, kind="stable")[:5]:
             best = self.closest(int(t))[:1]
             text = "".join(f"{c['frame']} ({c['stratified']:.6f}, {c['plain']:.6f})" for c in best) or "none"
-            lines.append(f"{t:9d}{self.stratified[t]:12.6f}   {text}")
+            lines.append(f"{self.structures[t]:9d}{self.stratified[t]:12.6f}   {text}")
         return lines

@@ -19,6 +19,7 @@ _NAMES = {
     "attach": "handle",
     "keep_warm": "worker",
     "list_runs": "handle",
+    "map": "api",
     "md": "api",
     "parse": "spec",
     "prepare": "api",

@@ -14,7 +14,7 @@ from .inputs import keep, referred
 from .spec import Spec, parse
 from .tasks import TASKS
 
-__all__ = ["attach", "launch", "md", "prepare", "run", "start"]
+__all__ = ["attach", "launch", "map", "md", "prepare", "run", "start"]
 
 Directory = str | os.PathLike[str] | None
 
@@ -66,6 +66,29 @@ def md(model: Any, atoms: Any = None, *, wait: bool = True, directory: Directory
     """
     values = {"model": model, **settings} | ({} if atoms is None else {"structure": atoms})
     return launch(prepare("md", values, directory), wait)
+
+
+def map(
+    model: Any,
+    train: Any,
+    test: Any = None,
+    md: Any = None,
+    *,
+    wait: bool = True,
+    directory: Directory = None,
+    **settings: Any,
+) -> Run:
+    """A map of atomic environments: those of `test` and of an MD among those of a training set.
+
+    Parameters
+    ----------
+    model: a name, a file or a Potential with features. train, test: data sets, structures, names or files. md: an MD's
+    `Run`, its directory or its name. wait: run here with a progress bar (Ctrl-C stops), or in a process of its own.
+    settings: those of `atomlab map`. The points are in `run.result().arrays("map")`.
+    """
+    md = str(md.directory) if isinstance(md, Run) else md
+    values = {"model": model, "train": train, "test": test, "md": md, **settings}
+    return launch(prepare("map", {k: v for k, v in values.items() if v is not None}, directory), wait)
 
 
 def run(spec: Any, *, wait: bool = True, directory: Directory = None, **changes: Any) -> Run:

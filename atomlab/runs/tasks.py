@@ -9,13 +9,14 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..analysis.settings import MapSettings
 from ..simulate.settings import MDSettings
 from .spec import Spec, setting
 
 if TYPE_CHECKING:
     from .execute import RunIO
 
-__all__ = ["TASKS", "CheckSpec", "MDSpec"]
+__all__ = ["TASKS", "CheckSpec", "MDSpec", "MapSpec"]
 
 
 class MDSpec(Spec, MDSettings):
@@ -43,6 +44,17 @@ class CheckSpec(Spec):
     elements: list[str] = setting([], "Elements to probe it with, by symbol; well-known ones of the model by default")
 
 
+class MapSpec(Spec, MapSettings):
+    """Map of atomic environments: those of a test set and an MD among those of a training set, and how similar."""
+
+    kind: Literal["map"] = "map"
+    model: str = setting(..., "Model whose descriptors are used, by name or file", role="model", first=True)
+    train: str = setting(..., "Training set: the map is fitted to it", role="data", first=True)
+    test: str | None = setting(None, "Structures to compare with the training set", main=True, role="data")
+    md: str | None = setting(None, "MD run to compare with it: its directory or name", main=True, role="run")
+    head: str | None = setting(None, "Head of the model; by default its first")
+
+
 def _recipe(module: str) -> Callable[[Any, RunIO], None]:
     def run(spec: Any, io: RunIO) -> None:
         importlib.import_module(f"{__package__}.recipes.{module}").run(spec, io)
@@ -52,5 +64,6 @@ def _recipe(module: str) -> Callable[[Any, RunIO], None]:
 
 TASKS: dict[str, tuple[type[Spec], Callable[[Any, RunIO], None]]] = {
     "md": (MDSpec, _recipe("md")),
+    "map": (MapSpec, _recipe("map")),
     "check": (CheckSpec, _recipe("check")),
 }

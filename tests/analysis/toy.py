@@ -2,6 +2,7 @@
 
 import torch
 
+from atomlab.architectures.mace import FeatureBlock
 from atomlab.graph import Needs
 from atomlab.kernels import gather, segment_sum
 from atomlab.potential import Card, Potential, Terms
@@ -14,7 +15,11 @@ class Toy(Potential):
 
     kind = "toy"
     needs = Needs((CUTOFF,))
-    feature_layout = ((0, WIDTH, 4 * WIDTH), (4 * WIDTH, 5 * WIDTH, 5 * WIDTH))
+    feature_layout = (
+        FeatureBlock(0, 0, 0, WIDTH),
+        FeatureBlock(0, 1, WIDTH, 4 * WIDTH),
+        FeatureBlock(1, 0, 4 * WIDTH, 5 * WIDTH),
+    )
 
     def __init__(self, dtype=torch.float64, elements=(1, 6, 8, 14, 32)):
         super().__init__({}, Card(name="toy", elements=elements))
