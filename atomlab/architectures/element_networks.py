@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class TanhLike(nn.Module):
         return self.alpha * x / torch.sqrt(1.0 + (self.beta * x) ** 2)
 
 
-ACTIVATIONS = {"relu_like": ReluLike, "tanh_like": TanhLike}
+ACTIVATIONS: dict[str, Callable[[int, int], nn.Module]] = {"relu_like": ReluLike, "tanh_like": TanhLike}
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,13 @@ def structure_attention(
     longest = int(counts.max())
     start = torch.cumsum(counts, 0) - counts
     slot = batch * longest + torch.arange(len(batch), device=batch.device) - start.index_select(0, batch)
-    padded = [x.new_zeros(size * longest, *x.shape[1:]).index_copy(0, slot, x) for x in (query, key, value)]
+    query, key, value = (
+        x.new_zeros(size * longest, *x.shape[1:]).index_copy(0, slot, x).view(size, longest, *x.shape[1:])
+        for x in (query, key, value)
+    )
     absent = torch.arange(longest, device=batch.device)[None] >= counts[:, None]
-    out = _attend(*(x.view(size, longest, *x.shape[1:]) for x in padded), absent, dropout)
-    return out.reshape(size * longest, *query.shape[1:]).index_select(0, slot)
+    out = _attend(query, key, value, absent, dropout)
+    return out.flatten(0, 1).index_select(0, slot)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, absent: Tensor | None, dropout: float) -> Tensor:

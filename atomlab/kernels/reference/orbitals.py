@@ -45,7 +45,8 @@ def _steps(degree: int) -> tuple[tuple[int, int], ...]:
     steps = []
     for power, _ in powers(degree):
         axis = next(k for k in range(3) if power[k])
-        steps.append((below[tuple(n - (k == axis) for k, n in enumerate(power))], axis))
+        p, q, s = (n - (k == axis) for k, n in enumerate(power))
+        steps.append((below[p, q, s], axis))
     return tuple(steps)
 
 
