@@ -106,11 +106,12 @@ class Potential(nn.Module):
         return potential
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Potential:
-        """As in torch, but no cast touches the E0 table: it is float64 in every dtype."""
-        table = self._buffers.get("atomic_energies")
+        """As in torch, but no cast touches the E0 table, or a formula's constants (a potential without parameters)."""
+        formula = not any(True for _ in self.parameters())
+        before = {name: b for name, b in self._buffers.items() if formula or name == "atomic_energies"}
         super()._apply(fn, recurse)
-        if table is not None and self._buffers["atomic_energies"].dtype != table.dtype:
-            self._buffers["atomic_energies"] = table.to(self._buffers["atomic_energies"].device)
+        for name, value in before.items():
+            self._buffers[name] = value.to(self._buffers[name].device)
         return self
 
     def forward(self, graph: Graph) -> Terms:

@@ -1,0 +1,333 @@
+"""Models on disk: one safetensors file with its JSON in the header, written at once or not at all.
+
+Importing this module and reading a header need no torch: panels list models with `header` and `embedded`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError, nearest, notice
+
+if TYPE_CHECKING:
+    import torch
+
+    from .potential import Potential
+
+__all__ = ["atomic", "embedded", "header", "load", "place", "save"]
+
+FORMAT = 1
+EMBEDDED = Path(__file__).parent / "embedded"
+LONGEST_HEADER = 100 * 2**20  # safetensors' own limit
+DTYPES = ("float32", "float64")
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+def atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, bring it to the disk, and put it in place of `path` at once."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes files that only their owner reads; a model has the rights of any new file
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save(potential: Potential, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:
+    """Write a potential, of any kind (sums and wrappers with all that is inside them), to `path`.
+
+    The header holds architecture, configuration, card, E0, elements, cutoff, units, versions, and `metadata`: plain
+    data of your own, such as 'data_hash' and 'errors'. Returns the path.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError("A checkpoint's name ends in .safetensors", got=path.name)
+    description = potential.describe()
+    _check_kinds(description)
+    # shared storage is written twice: the format knows no sharing
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in potential.state_dict().items()}
+    info = {
+        "format": FORMAT,
+        "atomlab": _version(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dtype": str(potential.dtype).removeprefix("torch."),
+        "elements": list(potential.card.elements),
+        "cutoff": potential.cutoff,
+        "atomic_energies": _energies(potential),
+        "units": {"energy": "eV", "length": "Å", "forces": "eV/Å", "stress": "eV/Å^3, tension positive"},
+        "default_head": potential.default_head,
+        "parameters": sum(p.numel() for p in potential.parameters()),
+        "potential": description,
+        "metadata": dict(metadata or {}),
+    }
+    try:
+        text = json.dumps(info, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The metadata of a checkpoint must be plain finite data (JSON): {error}") from error
+    atomic(path, lambda target: save_file(tensors, target, metadata={"atomlab": text}))
+    return path
+
+
+def load(
+    name_or_path: str | Path, device: str = "auto", dtype: str | torch.dtype = "float32", head: str | int | None = None
+) -> Potential:
+    """A potential, from the name of an embedded model, a file of ours, or a published weight file (.model, .pth, .pt).
+
+    Parameters
+    ----------
+    device: 'auto' (CUDA if there is one, else CPU), 'cpu', 'cuda', 'cuda:1' ... dtype: 'float32' or 'float64'; energies
+    are summed in float64 in both. head: of a model with several, the one that is meant where none is named; the first,
+    with a notice that lists them, if it is not given.
+
+    Raises InputError, in words, for what cannot be read; no code in a file is ever run.
+    """
+    _device(device), _dtype(dtype)  # refused before a file is read
+    path = _found(name_or_path)
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        from .architectures.published import read as read_published
+
+        potential = read_published(path)
+    elif _looks_like_safetensors(start):
+        potential = _ours(path)
+    else:
+        raise InputError(
+            "This file is no model: it is neither a safetensors file nor one that torch wrote",
+            got=f"{path.name}, {path.stat().st_size} bytes, beginning with {start[:8]!r}",
+        )
+    _choose_head(potential, head, path)
+    return place(potential, device, dtype).eval()
+
+
+def place(potential: Potential, device: str = "auto", dtype: str | torch.dtype = "float32") -> Potential:
+    """The potential on a device and in a precision, as in `load`. A formula (no parameters) keeps its own precision."""
+    return potential.to(device=_device(device), dtype=_dtype(dtype))
+
+
+def embedded() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.stem for path in EMBEDDED.glob("*.safetensors"))
+
+
+def header(name_or_path: str | Path) -> dict[str, Any]:
+    """What a checkpoint says about itself, without its weights and without torch."""
+    path = _found(name_or_path)
+    return _header(path)[0]
+
+
+def _found(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path).expanduser()
+    if path.is_dir() and (path / "best.safetensors").is_file():
+        return path / "best.safetensors"  # a run's directory
+    if path.is_dir():
+        raise InputError("This directory holds no model", got=path, mend="Give the file, or a run's directory")
+    if path.is_file():
+        return path
+    names = embedded()
+    if str(name_or_path) in names:
+        return EMBEDDED / f"{name_or_path}.safetensors"
+    nearby = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
+    raise InputError(
+        "There is no model of this name, and no such file",
+        got=name_or_path,
+        allowed=f"the models {', '.join(names) or '(none)'}, or the path of a file",
+        mend=nearest(str(name_or_path), names) or nearest(path.name, nearby),
+    )
+
+
+def _looks_like_safetensors(start: bytes) -> bool:
+    return len(start) >= 9 and start[8:9] == b"{" and 2 <= struct.unpack("<Q", start[:8])[0] <= LONGEST_HEADER
+
+
+def _header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Our JSON and the table of tensors; refuses what is damaged, foreign or newer."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(9)
+        if not _looks_like_safetensors(start):
+            raise InputError("This file is no checkpoint of AtomLab", got=f"{path.name}, {size} bytes")
+        length = struct.unpack("<Q", start[:8])[0]
+        if size < 8 + length:
+            raise _truncated(path, 8 + length, size)
+        file.seek(8)
+        text = file.read(length)
+    try:
+        table = json.loads(text)
+        metadata = table.pop("__metadata__", {})
+        needed = 8 + length + max((t["data_offsets"][1] for t in table.values()), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError("The header of this file is damaged", got=f"{path.name}: {error}") from error
+    if size < needed:
+        raise _truncated(path, needed, size)
+    if "atomlab" not in metadata:
+        few = ", ".join(list(table)[:4])
+        raise InputError(
+            "This is a safetensors file, but not one of AtomLab: it does not say which model its tensors belong to",
+            got=f"{path.name} with {len(table)} tensors ({few}, ...)",
+        )
+    info = json.loads(metadata["atomlab"])
+    if info.get("format", 0) > FORMAT:
+        raise InputError(
+            "This checkpoint was written by a newer version of AtomLab",
+            got=f"format {info['format']}, AtomLab {info.get('atomlab')}",
+            allowed=f"up to format {FORMAT} (this is AtomLab {_version()})",
+            mend="Upgrade AtomLab: pip install --upgrade atomlab",
+        )
+    return info, table
+
+
+def _truncated(path: Path, needed: int, size: int) -> InputError:
+    return InputError(
+        "The file is truncated", got=f"{path.name}, {size} bytes", allowed=f"{needed} bytes", mend="Copy it again"
+    )
+
+
+def _ours(path: Path) -> Potential:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    info, _ = _header(path)
+    potential = rebuilt(info["potential"])
+    if info["dtype"] not in DTYPES:
+        raise InputError("The checkpoint has a precision that is not supported", got=info["dtype"], allowed=DTYPES)
+    potential = potential.to(dtype=getattr(torch, info["dtype"]))
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise InputError("The file is damaged", got=f"{path.name}: {error}") from error
+    _check_tensors(potential.state_dict(), tensors, path)
+    potential.load_state_dict(tensors)
+    potential.default_head = int(info.get("default_head", 0))
+    return potential
+
+
+def rebuilt(description: Mapping[str, Any]) -> Potential:
+    """The potential of a description, nested ones inside it too; its weights are still to be loaded."""
+    try:
+        return _kind(description["kind"]).rebuilt(description, rebuilt)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"The checkpoint's description of a '{description.get('kind')}' does not fit this version", got=str(error)
+        ) from error
+
+
+# kinds of potentials that are no architectures
+_KINDS = {"sum": ("potential", "Sum"), "d3": ("corrections.d3", "D3"), "zbl": ("corrections.zbl", "ZBL")}
+
+
+def _kind(name: str) -> type[Potential]:
+    from .architectures import architecture
+
+    if name not in _KINDS:
+        return architecture(name)
+    module, attribute = _KINDS[name]
+    return getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+
+
+def _check_kinds(description: Any) -> None:
+    """Refuse to write what could not be read again; descriptions may hold others."""
+    if isinstance(description, Mapping) and "kind" in description:
+        _kind(description["kind"])
+        for inner in description.values():
+            _check_kinds(inner)
+    elif isinstance(description, list):
+        for inner in description:
+            _check_kinds(inner)
+
+
+def _check_tensors(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], path: Path) -> None:
+    missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    if missing or extra:
+        said = [f"{len(n)} {word} ({', '.join(n[:3])}{', ...' if len(n) > 3 else ''})"
+                for n, word in ((missing, "missing"), (extra, "unknown")) if n]  # fmt: skip
+        raise InputError(f"The tensors in {path.name} are not those of its model", got=" and ".join(said))
+    for name, tensor in expected.items():
+        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+            raise InputError(
+                f"The tensor '{name}' in {path.name} does not fit the model",
+                got=f"{found[name].dtype} {tuple(found[name].shape)}",
+                allowed=f"{tensor.dtype} {tuple(tensor.shape)}",
+            )
+
+
+def _choose_head(potential: Potential, head: str | int | None, path: Path) -> None:
+    heads = potential.card.heads
+    if head is not None:
+        potential.default_head = potential.head_index(head)
+    elif len(heads) > 1:
+        notice(
+            f"heads-{path}",
+            f"'{potential.card.name}' has the heads {', '.join(heads)}; '{heads[potential.default_head]}' is used. "
+            f"Choose another with load(..., head='{heads[-1]}').",
+        )
+
+
+def _device(device: str) -> str:
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = str(device).split(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise InputError("There is no such device", got=device, allowed=("auto", "cpu", "cuda"))
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "A CUDA device was asked for, but there is none here", got=device, mend="Use device='auto' or 'cpu'"
+        )
+    if (
+        kind == "cuda"
+        and torch.device(device).index is not None
+        and torch.device(device).index >= torch.cuda.device_count()
+    ):
+        raise InputError(
+            "There is no such CUDA device", got=device, allowed=f"cuda:0 to cuda:{torch.cuda.device_count() - 1}"
+        )
+    return str(device)
+
+
+def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+    import torch
+
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise InputError("A model computes in one of two precisions", got=dtype, allowed=DTYPES)
+    return getattr(torch, name)
+
+
+def _energies(potential: Potential) -> dict[str, dict[str, float]] | None:
+    """E0 in eV by head and symbol, for people; the exact ones are among the tensors."""
+    from ase.data import chemical_symbols
+
+    table = getattr(potential, "atomic_energies", None)
+    if table is None:
+        return None
+    symbols = [chemical_symbols[z] for z in potential.card.elements]
+    return {head: dict(zip(symbols, row)) for head, row in zip(potential.card.heads, table.tolist())}
+
+
+def _version() -> str:
+    from . import __version__
+
+    return __version__

@@ -1,0 +1,244 @@
+"""What can be set in a training, by strategy: the forms, the command's options and the docs are made from this.
+
+Every field carries its unit, its range and one sentence of reason with its source. `None` means "chosen from the data";
+what was chosen then stands in `Plan.values` and why in `Plan.reasons`. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import InputError, nearest
+
+__all__ = [
+    "STRATEGIES",
+    "FinetuneSettings",
+    "NaiveSettings",
+    "ScratchSettings",
+    "TrainingSettings",
+    "TransferSettings",
+    "settings_of",
+]
+
+Effort = Literal["quick", "normal", "thorough"]
+E0Method = Literal["auto", "isolated", "least-squares", "residuals"]
+
+
+def _field(default: Any, title: str, reason: str, unit: str = "", main: bool = False, **limits: Any) -> Any:
+    extra = {"unit": unit, "main": main}
+    return Field(default, title=title, description=reason, json_schema_extra=extra, **limits)
+
+
+class TrainingSettings(BaseModel):
+    """What every strategy has in common."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    effort: Effort = _field(
+        "quick", "Effort", "How long to train: sets the number of epochs from the size of the data set.", main=True
+    )
+    epochs: int | None = _field(
+        None, "Epochs", "Passes over the training set; by default from the effort.", "epochs", ge=1, le=100_000
+    )
+    time_limit: float | None = _field(
+        None, "Time limit", "Stop after this time and keep the best; by default there is none.", "min", gt=0, le=100_000
+    )
+    learning_rate: float | None = _field(
+        None, "Learning rate", "Step size of the optimiser at its highest; by default from the strategy.",
+        main=True, gt=0, le=1,
+    )  # fmt: skip
+    optimiser: Literal["adam", "adamw", "amsgrad"] = _field(
+        "amsgrad", "Optimiser", "AMSGrad is what MACE-MP-0 was trained with (its supplement, C2)."
+    )
+    weight_decay: float = _field(
+        5e-7, "Weight decay", "On the groups 'interactions' and 'products' only, as MACE does.", ge=0, le=1
+    )
+    schedule: Literal["constant", "cosine", "plateau", "exponential"] = _field(
+        "cosine", "Schedule", "How the learning rate falls; the cosine needs no choice but its end."
+    )
+    final_rate: float = _field(
+        0.01, "Final rate", "The learning rate at the end of a cosine or exponential schedule, by the highest.",
+        gt=0, le=1,
+    )  # fmt: skip
+    plateau_patience: int = _field(
+        10, "Plateau patience", "Schedule 'plateau': this many validations without a better loss lower the rate.",
+        "validations", ge=1, le=10_000,
+    )  # fmt: skip
+    plateau_factor: float = _field(
+        0.8, "Plateau factor", "Schedule 'plateau': what the rate is multiplied with then.", gt=0, lt=1
+    )
+    warmup: float = _field(
+        0.02, "Warm-up", "Share of the run in which the rate rises from 0, while Adam's averages settle.", ge=0, le=0.5
+    )
+    ema: float | None = _field(
+        None, "Weight averaging", "Decay of the moving average of the weights (EMA): it is what is validated and "
+        "kept; 0 switches it off, by default it spans the last twentieth of the run.", ge=0, lt=1,
+    )  # fmt: skip
+    clip: float = _field(
+        10.0, "Gradient clipping", "Largest norm of the gradient, 0 for none; it tames single bad frames.", ge=0, le=1e6
+    )
+    early_stop: int = _field(
+        0,
+        "Early stop",
+        "Stop after this many validations without a better loss, 0 for never.",
+        "validations",
+        ge=0,
+        le=10_000,
+    )
+    batch_structures: int | None = _field(
+        None, "Batch size", "Structures in one step; by default from the size of the data set.", "structures",
+        main=True, ge=1, le=100_000,
+    )  # fmt: skip
+    batch_atoms: int | None = _field(
+        None,
+        "Batch size in atoms",
+        "Instead of a number of structures: for sets whose sizes differ.",
+        "atoms",
+        ge=1,
+        le=10**7,
+    )
+    batch_edges: int | None = _field(
+        None,
+        "Batch size in edges",
+        "Instead of a number of structures: memory follows the edges.",
+        "edges",
+        ge=1,
+        le=10**9,
+    )
+    loss: Literal["mse", "huber", "conditional_huber"] = _field(
+        "mse", "Loss", "Mean square; Huber is linear for large errors; conditional Huber is MACE's, with a smaller "
+        "delta for atoms with large forces (MACE-MP-0, C2).",
+    )  # fmt: skip
+    huber_delta: float = _field(
+        0.01, "Huber delta", "Losses 'huber' and 'conditional_huber': where square becomes linear, in each label's own "
+        "unit (MACE-MP-0: 0.01).", "eV/atom, eV/Å, eV/Å^3", gt=0, le=100,
+    )  # fmt: skip
+    energy_weight: float = _field(
+        1.0, "Energy weight", "Weight of the energy per atom; 0 trains on forces alone and fits the energy constant "
+        "afterwards (Si to Ge transfer paper).", ge=0, le=1e6,
+    )  # fmt: skip
+    forces_weight: float = _field(
+        10.0, "Force weight", "Weight of the force components; 10 to 1 is MACE-MP-0's choice (C2).", ge=0, le=1e6
+    )
+    stress_weight: float = _field(
+        0.0, "Stress weight", "Weight of the stress; 0 leaves it out, which makes a step cheaper.", ge=0, le=1e6
+    )
+    energy_stage: float = _field(
+        0.25, "Energy stage", "Share of the run, at its end, with a higher energy weight (MACE-MP-0's small model: a "
+        "second stage took 18 to 13 meV/atom); 0 for none.", ge=0, lt=1,
+    )  # fmt: skip
+    energy_stage_factor: float = _field(
+        100.0, "Energy stage factor", "What the energy weight is multiplied with in the energy stage.", ge=1, le=1e6
+    )
+    energy_stage_rate: float = _field(
+        1.0, "Energy stage rate", "What the learning rate is multiplied with in the energy stage.", gt=0, le=10
+    )
+    e0: E0Method | dict[str, float] = _field(
+        "auto", "Atomic energies", "Where E0 come from: isolated atoms in the data, least squares on the energies or "
+        "on the base model's residuals, or numbers by symbol; 'auto' takes the first that the data allow.", "eV",
+    )  # fmt: skip
+    validation_share: float = _field(
+        0.2, "Validation share", "Largest share of the work spent on validation, counted in atoms so that a seeded run "
+        "is the same on every machine.", ge=0.01, le=0.9,
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrainingSettings:
+        sizes = [n for n in ("batch_structures", "batch_atoms", "batch_edges") if getattr(self, n) is not None]
+        if len(sizes) > 1:
+            raise ValueError(f"give one batch size, by structures, by atoms or by edges; got {' and '.join(sizes)}")
+        if self.energy_weight + self.forces_weight + self.stress_weight <= 0:
+            raise ValueError(
+                "all of energy_weight, forces_weight and stress_weight are 0: there is nothing to learn from"
+            )
+        return self
+
+
+class ScratchSettings(TrainingSettings):
+    """Random weights, everything learned from this data set."""
+
+    scale: float | None = _field(
+        None, "Scale", "What the network's energies are multiplied with; by default the root mean square force of the "
+        "training set, as MACE does.", "eV", gt=0, le=1000,
+    )  # fmt: skip
+
+
+class NaiveSettings(TrainingSettings):
+    """Go on training a base model on new data, all of it or with some groups frozen."""
+
+    freeze: list[str] = _field(
+        [], "Freeze", "Parameter groups that keep the base's weights, by name or pattern ('interactions.*'): fewer "
+        "weights for few data; the transfer paper found best to train all.", main=True,
+    )  # fmt: skip
+
+
+class TransferSettings(NaiveSettings):
+    """Carry a base model over to elements that it has never seen."""
+
+    parents: dict[str, str] = _field(
+        {}, "Parents", "From which known element each new one starts, such as {'Ge': 'Si'}; by default the nearest in "
+        "its group of the periodic table.", main=True,
+    )  # fmt: skip
+    freeze: list[str] = _field(
+        [], "Freeze", "Parameter groups that keep the base's weights, by name or pattern; the transfer paper found "
+        "best to train all.",
+    )  # fmt: skip
+
+
+class FinetuneSettings(TransferSettings):
+    """The settings of all strategies in one: for a form or a command in which the strategy itself is chosen.
+
+    `settings_of(strategy, these)` takes those of the strategy and refuses what was set for another one.
+    """
+
+
+STRATEGIES: dict[str, type[TrainingSettings]] = {
+    "scratch": ScratchSettings,
+    "naive": NaiveSettings,
+    "transfer": TransferSettings,
+}
+
+
+def settings_of(
+    strategy: str, values: Mapping[str, Any] | BaseModel | None = None, others: bool = False
+) -> TrainingSettings:
+    """The checked settings of a strategy, from plain data or from a model that has them among its fields.
+
+    What is wrong is said in one sentence, with what was got. A setting of another strategy is refused, unless
+    `others` is true: then it is left aside (the from-scratch twin of a fine-tuning).
+    """
+    if strategy not in STRATEGIES:
+        raise InputError(
+            "There is no such strategy", got=strategy, allowed=STRATEGIES, mend=nearest(strategy, STRATEGIES)
+        )
+    kind = STRATEGIES[strategy]
+    if type(values) is kind:
+        return values
+    if isinstance(values, BaseModel):
+        fields = {name: field for other in STRATEGIES.values() for name, field in other.model_fields.items()}
+        given = {name: getattr(values, name) for name in fields if hasattr(values, name)}
+        values = {name: value for name, value in given.items() if value != fields[name].default}
+    values = dict(values or {})
+    if others:
+        values = {name: value for name, value in values.items() if name in kind.model_fields}
+    return _checked(strategy, kind, values)
+
+
+def _checked(strategy: str, kind: type[TrainingSettings], values: dict[str, Any]) -> TrainingSettings:
+    unknown = sorted(set(values) - set(kind.model_fields))
+    if unknown:
+        raise InputError(
+            f"Strategy '{strategy}' has no setting '{unknown[0]}'",
+            allowed=sorted(kind.model_fields),
+            mend=nearest(unknown[0], kind.model_fields),
+        )
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"Setting '{name}': {message}" if name else message, got=values.get(name)) from None

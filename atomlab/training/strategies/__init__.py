@@ -1,0 +1,32 @@
+"""A strategy prepares a Plan: which model, which parameters, which constants, and why. One file each."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..settings import TrainingSettings, settings_of
+
+if TYPE_CHECKING:
+    from ...data import Dataset
+    from ...potential import Potential
+    from ..plan import Plan
+
+__all__ = ["prepare"]
+
+
+def prepare(
+    strategy: str, settings: TrainingSettings | Mapping[str, Any] | None, base: Potential | Mapping[str, Any] | None,
+    train: Dataset, valid: Dataset | None = None, *, seed: int = 0, head: str | int | None = None,
+    device: str = "auto", dtype: str = "float32",
+) -> Plan:  # fmt: skip
+    """The plan of a strategy by its name.
+
+    base: the model to start from; for 'scratch' also a configuration {'architecture': 'mace', 'channels': 16} (then
+    on `device` and in `dtype`). It is never changed: the plan holds a copy. The same arguments give the same plan.
+    """
+    settings = settings_of(strategy, settings)
+    room = importlib.import_module(f"{__name__}.{strategy}")
+    options = {"device": device, "dtype": dtype} if strategy == "scratch" else {}
+    return room.prepare(settings, base, train, valid, seed=seed, head=head, **options)

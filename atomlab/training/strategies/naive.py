@@ -1,0 +1,53 @@
+"""Naive fine-tuning: go on training the base on the new data; all of it, or with some groups frozen."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...build import check_elements
+from ...errors import InputError
+from ...potential import Potential
+from ..energies import main_member, set_energies
+from ..plan import Choices, Plan, assemble
+from ..settings import NaiveSettings
+
+if TYPE_CHECKING:
+    from ...data import Dataset
+
+__all__ = ["prepare", "tuned"]
+
+RATE = 1e-3
+
+
+def prepare(
+    settings: NaiveSettings, base: Potential, train: Dataset, valid: Dataset | None, *,
+    seed: int = 0, head: str | int | None = None,
+) -> Plan:  # fmt: skip
+    """The plan for a copy of `base`, whose E0 and shift come from the new data; the scale stays."""
+    if not isinstance(base, Potential):
+        raise InputError("Fine-tuning needs a trained model", got=type(base).__name__, allowed="a Potential")
+    check_elements(np.array(sorted(train.elements)), base.card.elements, f"'{base.card.name}'")
+    return tuned("naive", settings, deepcopy(base), train, valid, Choices(), seed=seed, head=head)
+
+
+def tuned(
+    strategy: str, settings: NaiveSettings, potential: Potential, train: Dataset, valid: Dataset | None,
+    choices: Choices, *, seed: int, head: str | int | None, rate: float = RATE,
+) -> Plan:  # fmt: skip
+    """What all strategies share that go on from a base which knows the elements of the data."""
+    row = potential.head_index(head)
+    set_energies(potential, train, settings.e0, row, choices, trained=True)
+    scale = getattr(main_member(potential), "scale", None)
+    if scale is not None:
+        from ...data import statistics
+
+        value, new = float(scale[row]), float(statistics.force_scale(train))
+        text = f"{value:.4g} eV, the base's: it multiplies all that was learned; the new data's would be {new:.4g} eV"
+        choices.note("scale", value, text)
+    potential.card = replace(potential.card, name=f"{potential.card.name} on {train.name}")
+    why = "trained weights are changed in small steps, so that they keep what they know"
+    return assemble(strategy, settings, potential, train, valid, choices, rate=(rate, why), head=row, seed=seed)
