@@ -198,9 +198,13 @@ def _checked(config: dict[str, Any]) -> dict[str, Any]:
             raise InputError(
                 f"The option '{name}' of MACE is out of range", got=config[name], allowed=f"{low} to {high}"
             )
+    if not all(1 <= n <= 4096 for n in config["radial_hidden"]) or len(config["radial_hidden"]) > 12:
+        raise InputError(
+            "The radial network of MACE has 0 to 12 layers of width 1 to 4096", got=config["radial_hidden"]
+        )
     for name in ("cutoff", "average_neighbours"):
         if not config[name] > 0:
             raise InputError(f"The option '{name}' of MACE must be positive", got=config[name])
-    if len(set(config["heads"])) < len(config["heads"]) or not config["heads"]:
-        raise InputError("The heads of a model need different names", got=config["heads"])
+    if not 0 < len(set(config["heads"])) == len(config["heads"]) <= 256:
+        raise InputError("A model needs 1 to 256 heads with different names", got=config["heads"][:8])
     return config

@@ -1,0 +1,57 @@
+"""Models of other programs: one file per family, each with `read(path)`, `from_upstream` and `upstream_state`."""
+
+from __future__ import annotations
+
+import importlib
+import pickletools
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import InputError
+
+if TYPE_CHECKING:
+    from ...potential import Potential
+
+__all__ = ["read"]
+
+_FAMILIES = ("mace", "gptff", "reann", "equireann")
+
+
+def read(path: str | Path, **options: Any) -> Potential:
+    """The model in a file of mace-torch (`.model`), GPTFF or REANN (`.pth`, `.pt`, `.npz`), found by what is inside.
+
+    Nothing in the file is run. `options` go to the reader of the family. Raises InputError for anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("There is no such file", got=str(path))
+    family = "mace" if _is_mace_module(path) else _family(path)
+    reader = importlib.import_module(f"{__name__}.{'reann' if family == 'equireann' else family}")
+    return reader.read(path, **options)
+
+
+def _is_mace_module(path: Path) -> bool:
+    """Whether the file pickles a program of mace-torch; its names are listed, not followed."""
+    if not zipfile.is_zipfile(path):
+        # a `.model` cut short is no zip any more: its reader says so
+        return path.suffix == ".model"
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        try:
+            codes = pickletools.genops(archive.read(names[0])) if names else ()
+            return any(code.name == "GLOBAL" and argument.startswith("mace.") for code, argument, _ in codes)
+        except (ValueError, OSError, zipfile.BadZipFile, NotImplementedError):
+            return path.suffix == ".model"
+
+
+def _family(path: Path) -> str:
+    from .files import kind_of, read_data
+
+    data = read_data(path)
+    states = [data, *(data.get(key) for key in ("state_dict", "reannparam"))] if isinstance(data, dict) else []
+    for state in states:
+        kind = kind_of(key.removeprefix("module.") for key in state) if isinstance(state, dict) else None
+        if kind in _FAMILIES:
+            return kind
+    raise InputError("The file is of no program that AtomLab reads", got=path.name, allowed=_FAMILIES)
