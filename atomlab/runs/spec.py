@@ -58,9 +58,8 @@ class Spec(BaseModel):
 
     def label(self) -> str:
         """The tail of the run directory's name."""
-        return self.name or "-".join(
-            _short(getattr(self, field)) for field in inputs_of(type(self)) if getattr(self, field)
-        )
+        values = [getattr(self, field) for field in inputs_of(type(self))]
+        return self.name or "-".join(_short(value) for value in values if value and not value.startswith(f"{INPUTS}/"))
 
 
 def _short(value: str) -> str:
@@ -169,6 +168,8 @@ def text_of(value: Any) -> str:
     """A value as one word of a command line, read back as YAML."""
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
     import yaml
 
     return yaml.safe_dump(value, default_flow_style=True, width=10**6).strip().removesuffix("...").strip()

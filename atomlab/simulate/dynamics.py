@@ -103,13 +103,12 @@ class Motion:
         self._masses = atoms.get_masses()[:, None]
 
     def _first_velocities(self, fixed: bool) -> None:
-        from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
-
         atoms, how = self.atoms, self.settings.velocities
         if how == "zero":
             atoms.set_momenta(np.zeros((len(atoms), 3)))
         elif how == "thermal":
-            MaxwellBoltzmannDistribution(atoms, temperature_K=self.settings.temperature, rng=self.rng)
+            sigma = np.sqrt(atoms.get_masses()[:, None] * units.kB * self.settings.temperature)
+            atoms.set_momenta(sigma * self.rng.standard_normal((len(atoms), 3)))
         p, m = atoms.get_momenta(), atoms.get_masses()[:, None]
         if not fixed and len(atoms) > 1:
             p -= m * (p.sum(axis=0) / m.sum())

@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.trajectory import TrajectoryWriter
 
-from ... import checkpoint, data
+from ... import checkpoint
 from ...errors import InputError
 from ...simulate.guards import Breakdown
 from ...simulate.md import Frame, simulate
@@ -34,7 +34,7 @@ def run(spec: MDSpec, io: RunIO) -> None:
     """Run or go on with the dynamics that `spec` describes."""
     prepare_torch(spec)
     potential = checkpoint.load(located(spec.model, io), device=spec.device, dtype=spec.dtype, head=spec.head)
-    atoms = repeated(structure(located(spec.structure, io), data.read), spec.supercell)
+    atoms = repeated(structure(located(spec.structure, io), _read), spec.supercell)
     state = _load(io.path(STATE)) if io.path(STATE).exists() else None
     written = Written(io, spec, state)
     try:
@@ -50,6 +50,12 @@ def run(spec: MDSpec, io: RunIO) -> None:
         written.finish()
     finally:
         written.close()
+
+
+def _read(path: str) -> Any:
+    from ... import data
+
+    return data.read(path)
 
 
 class Written:
