@@ -105,7 +105,8 @@ class AtomFT(Potential):
         radial = self.functions.radial(graph)
         t = self.base(graph, radial=radial) if self.own is None else self.base(graph)
         species = self.element_index.index_select(0, graph.numbers)
-        features = self.project(t.features)
+        # the base's invariants come first; what turns with the structure must not enter an energy
+        features = self.project(t.features[:, : self.config["features"]])
         for linear, atomic in zip(self.linear, self.atomic):
             features = features + atomic(self.functions(radial, linear(features, species)), species)
         hidden = self.readout[:-1](features)
@@ -143,7 +144,7 @@ def _reaching(cutoff: float) -> list[dict[str, Any]]:
 
 
 def _feature_width(base: Potential) -> int:
-    """Number of the base's per-atom features, found by asking it about one atom."""
+    """Number of the base's invariant per-atom features, found by asking it about one atom."""
     from ase import Atoms
 
     from ..build import build
@@ -157,4 +158,5 @@ def _feature_width(base: Potential) -> int:
             got=base.card.name,
             allowed="MBNN, MACE, GPTFF, REANN, EquiREANN, DimeNet++",
         )
-    return features.shape[1]
+    layout = getattr(base.parts()[0], "feature_layout", None)
+    return sum(b.stop - b.start for b in layout if b.l == 0) if layout else features.shape[1]

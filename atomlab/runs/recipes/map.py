@@ -2,7 +2,8 @@
 
 Writes map.npz twice: with principal components as soon as everything is described, and with the UMAP beside them.
 Columns (N points): set, frame, atom, number, pca (N, 2), umap (N, 2), similarity, force_error (eV/Å, NaN without a
-label), nearest_frame, nearest_atom, nearest_similarity (N, 5), time (fs, NaN without one). For training points, similarity and neighbours are those in *other* training structures. Then threshold; structure_set, structure_frame and
+label), nearest_frame, nearest_atom, nearest_similarity (N, 5), time (fs, NaN without one). For training points,
+similarity and neighbours are those in *other* training structures. Then threshold; structure_set, structure_frame and
 structure_similarity, one for each test and MD structure; explained (2,), the share of variance of the components.
 """
 
@@ -115,7 +116,7 @@ def _md(spec: Any, io: RunIO) -> Part:
     if every > 1 and spec.every is None:
         notice(
             "map-md-frames",
-            f"The map shows every {every}th of the {count} frames of the MD: about {MD_ENVIRONMENTS} environments.",
+            f"The map shows one of every {every} of the {count} frames of the MD, at most {MD_ENVIRONMENTS} atoms.",
         )
     times = {e["index"]: e["time_fs"] for e in Tail(path.parent).read() if e["kind"] == "frame"}
     return Part("md", frames, index, np.array([times.get(int(k), np.nan) for k in index], dtype=float))
