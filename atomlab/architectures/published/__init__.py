@@ -36,13 +36,13 @@ def _is_mace_module(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         # a `.model` cut short is no zip any more: its reader says so
         return path.suffix == ".model"
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        try:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith("data.pkl")]
             codes = pickletools.genops(archive.read(names[0])) if names else ()
             return any(code.name == "GLOBAL" and argument.startswith("mace.") for code, argument, _ in codes)
-        except (ValueError, OSError, zipfile.BadZipFile, NotImplementedError):
-            return path.suffix == ".model"
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError):
+        return path.suffix == ".model"
 
 
 def _family(path: Path) -> str:

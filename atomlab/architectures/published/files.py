@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -51,7 +52,10 @@ def read_data(path: str | Path) -> Any:
                 got=f"{path.name}: {detail}",
             ) from error
         raise _damaged(path) from error
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except (
+        *(RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile),
+        *(KeyError, IndexError, TypeError, AttributeError, struct.error),  # what is no pickle at all ends in these
+    ) as error:
         raise _damaged(path) from error
 
 

@@ -199,12 +199,8 @@ class _Archive:
             size = torch.empty(0, dtype=dtype).element_size()
             if len(data) != count * size:
                 raise pickle.UnpicklingError(f"storage {key} has {len(data)} bytes and claims {count * size}")
-            if dtype == torch.bool:
-                self._storages[key] = torch.tensor([byte != 0 for byte in data])
-            else:
-                self._storages[key] = (
-                    torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.zeros(0, dtype=dtype)
-                )
+            raw = torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0, dtype=torch.uint8)
+            self._storages[key] = raw != 0 if dtype == torch.bool else raw.view(dtype)
         values = self._storages[key]
         if values.dtype != dtype or len(values) != count:
             raise pickle.UnpicklingError(f"storage {key} is used in two ways")
@@ -278,9 +274,8 @@ def _scan(data: bytes, name: str) -> None:
     """Refuse a pickle that is too large or holds codes beyond those of saved modules, before any of it is followed."""
     if len(data) > MAX_BYTES:
         raise InputError("The file's description is too large", got=f"{name}: {len(data)} bytes")
-    count = tuples = 0
-    for code, argument, _ in pickletools.genops(data):
-        count += 1
+    tuples = 0
+    for count, (code, argument, _) in enumerate(pickletools.genops(data), 1):
         tuples += code.name.startswith("TUPLE")
         # an index beyond what was stored so far would make the reader allocate that much
         far = code.name in ("LONG_BINPUT", "LONG_BINGET") and argument > count
