@@ -295,6 +295,10 @@ class LinearReadout(nn.Module):
     def forward(self, scalars: Tensor, head: Tensor) -> tuple[Tensor, Tensor]:
         return scalars, _column(scalars @ self.linear.matrices()[0], head)
 
+    def repeated(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """The weights for heads that start as the heads `rows` of this one."""
+        return {"linear.weight": self.linear.weight.detach().view(-1, self.heads)[:, list(rows)].flatten()}
+
 
 class NonLinearReadout(nn.Module):
     """The same with one hidden layer of `hidden` units per head; other heads' units are 0."""
@@ -311,6 +315,15 @@ class NonLinearReadout(nn.Module):
             mine = nn.functional.one_hot(head, self.heads).to(units.dtype)
             units = (units.view(-1, self.heads, self.hidden) * mine[:, :, None]).flatten(1)
         return units, _column(units @ self.linear_2.matrices()[0], head)
+
+    def repeated(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """The weights for heads that start as the heads `rows` of this one."""
+        rows = list(rows)
+        first = self.linear_1.weight.detach().view(-1, self.heads, self.hidden)[:, rows]
+        second = self.linear_2.weight.detach().view(self.heads, self.hidden, self.heads)[rows][:, :, rows]
+        # the last map is divided by the root of all heads' units, though only one head's are not 0
+        ratio = math.sqrt(len(rows) / self.heads)
+        return {"linear_1.weight": first.flatten(), "linear_2.weight": (ratio * second).flatten()}
 
 
 def _column(values: Tensor, head: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ Batatia, Kovács, Simm, Ortner, Csányi, NeurIPS 2022 (arXiv:2206.07697); the va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -177,6 +178,60 @@ class MACE(Trainable):
             groups[f"products.{t}"] = list(self.products[t].parameters())
         groups["readouts"] = list(self.readouts.parameters())
         return groups
+
+    def restricted(self, elements: Sequence[int | str]) -> MACE:
+        """The same model for some of its elements: the same energies, smaller tables."""
+        keep = set(element_numbers(elements))
+        if keep - set(self.elements):
+            raise InputError("A model is restricted to elements that it has", got=sorted(keep), allowed=self.elements)
+        rows = [n for n, z in enumerate(self.elements) if z in keep]
+        other = self._remade(elements=[self.elements[n] for n in rows])
+        with torch.no_grad():
+            other._inherit(self, rows, {})
+            other.atomic_energies.copy_(self.atomic_energies[:, rows])
+            for name in ("scale", "shift"):
+                getattr(other, name).copy_(getattr(self, name))
+        return other
+
+    def with_heads(self, heads: Sequence[str], sources: Mapping[str, str] | None = None) -> MACE:
+        """The same model with these heads; each starts as its source: the head of `sources`, of its name, or the first.
+
+        E0, scale and shift are the source's too; a new head's own come from its data.
+        """
+        sources = {name: name for name in self.card.heads} | dict(sources or {})
+        other = self._remade(heads=[str(head) for head in heads])
+        rows = [self.head_index(sources.get(head, self.card.heads[0])) for head in other.card.heads]
+        state = self.state_dict()
+        for name in ("atomic_energies", "scale", "shift"):
+            state[name] = state[name][rows]
+        for t, readout in enumerate(self.readouts):
+            for key, value in readout.repeated(rows).items():
+                state[f"readouts.{t}.{key}"] = value
+        other.load_state_dict(state)
+        return other
+
+    def _remade(self, **changes: Any) -> MACE:
+        """A model of the same configuration but for `changes`, with our card, type and device."""
+        other = type(self)(**{**self.config, **changes}).to(device=self.device, dtype=self.dtype)
+        other.card = replace(self.card, elements=other.card.elements, heads=other.card.heads)
+        return other.train(self.training)
+
+    def _inherit(self, parent: Trainable, rows: Sequence[int], source: Mapping[int, int]) -> None:
+        # an element's weights are divided by the root of the number of elements wherever they are used
+        ratio = math.sqrt(len(rows) / len(parent.elements))
+        state = parent.state_dict()
+        for key, value in state.items():
+            if key == "node_embedding.linear.weight":
+                state[key] = (ratio * value.view(len(parent.elements), -1)[rows]).flatten()
+            elif key.endswith("skip_tp.weight"):
+                channels = self.config["channels"]
+                table = value.view(-1, channels, len(parent.elements), channels)
+                state[key] = (ratio * table[:, :, rows]).flatten()
+            elif ".contractions." in key and ".weights" in key and value.ndim == 3:
+                state[key] = value[rows]
+        state["atomic_energies"] = self.atomic_energies
+        self.load_state_dict(state)
+        self.card = replace(parent.card, elements=self.card.elements)
 
 
 def _checked(config: dict[str, Any]) -> dict[str, Any]:
