@@ -11,9 +11,9 @@ import torch
 from ase.data import chemical_symbols
 
 from .build import check_elements
-from .data.loader import batches
+from .data.loader import graph_of
 from .errors import InputError
-from .graph import Graph
+from .graph import Graph, collate
 from .potential import Potential, outputs
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = ["Predictions", "budget", "evaluate"]
 # bytes that one batch may hold for its backward pass; small enough for a 2 GB machine beside everything else
 MEMORY = 256 * 2**20
 MOST_EDGES = 60_000  # beyond this a larger batch is no faster on any machine we measured
+CACHE_ATOMS = 200_000  # the graphs of larger data sets are built anew each time, so that memory stays bounded
 ALLOWED = ("energy", "forces", "stress")
 
 
@@ -128,9 +129,14 @@ def evaluate(
         raise InputError("This cannot be evaluated", got=", ".join(wrong), allowed=ALLOWED)
     check_elements(np.array(sorted(dataset.elements)), potential.card.elements, f"'{potential.card.name}'")
     row = potential.head_index(head)
-    edges = budget(potential, dataset, want, row) if batch == "auto" else int(batch)
-    parts = [_one(potential, graph, want) for graph in _graphs(potential, dataset, edges, row)]
-    return _joined(parts, [atoms.info.get("config_type") for atoms in dataset], want)
+    training = potential.training
+    potential.eval()  # a dropout must not make predictions random
+    try:
+        edges = budget(potential, dataset, want, row) if batch == "auto" else int(batch)
+        parts = [_one(potential, graph, want) for graph in _graphs(potential, dataset, edges, row)]
+    finally:
+        potential.train(training)
+    return _joined(parts, dataset.info("config_type"), want)
 
 
 def _as_dataset(dataset: Dataset | Sequence[Atoms]) -> Dataset:
@@ -142,14 +148,30 @@ def _as_dataset(dataset: Dataset | Sequence[Atoms]) -> Dataset:
 
 
 def _graphs(potential: Potential, dataset: Dataset, edges: int, head: int) -> Iterator[Graph]:
-    for graph in batches(dataset, potential.needs, edges=edges, shuffle=False, head=head):
-        yield graph.to(potential.device, potential.dtype)
+    """Batches of at most so many edges, in the data set's order."""
+    cache = dataset.sizes.sum() <= CACHE_ATOMS
+    waiting: list[Graph] = []
+    filled = 0
+    for entry in dataset.entries:
+        graph = graph_of(entry, potential.needs, head, cache)
+        cost = _edges(graph)
+        if waiting and filled + cost > edges:
+            yield collate(waiting).to(potential.device, potential.dtype)
+            waiting, filled = [], 0
+        waiting.append(graph)
+        filled += cost
+    yield collate(waiting).to(potential.device, potential.dtype)
+
+
+def _edges(graph: Graph) -> int:
+    """Edges of the longest list; atoms, for a model without edges."""
+    return max((len(e.i) for e in graph.edges.values()), default=len(graph.numbers))
 
 
 def budget(potential: Potential, dataset: Dataset, want: Sequence[str] = ALLOWED, head: int = 0) -> int:
     """How many edges of this model fit into one batch, after the bytes that autograd keeps for the first structure."""
     graph = next(_graphs(potential, dataset[:1], 1, head))
-    edges = max(1, sum(len(e.i) for e in graph.edges.values()))
+    edges = max(1, _edges(graph))
     kept = {t.data_ptr(): 0 for t in (*potential.parameters(), *potential.buffers())}
 
     def count(tensor: torch.Tensor) -> torch.Tensor:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 
 from ..data import statistics
 from ..errors import InputError
-from ..fields import reference_key
 from ..potential import Potential, Sum
 from ..predict import evaluate
 from .plan import Choices
@@ -45,73 +44,56 @@ def set_energies(
     if not hasattr(model, "set_atomic_energies"):
         choices.note("e0", None, f"'{potential.card.name}' has no table of atomic energies to set")
         return
-    if not any(reference_key("energy") in atoms.info for atoms in train):
+    if "energy" not in train.labels:
         choices.note("e0", None, "No structure has an energy: the atomic energies stay what they are")
         return
-    network = _network(potential, train, head) if trained else np.zeros(len(train))
-    energies, why = _choose(train, method, network, trained)
     _fold_shift(model, head)
+    found = evaluate(potential, train, want=("energy",), head=head).energy if trained else None
+    energies, reasons, how = _choose(train, method, found, model, head)
     model.set_atomic_energies(energies, head=head)
-    _note_e0(choices, energies, why)
-    if method == "isolated" or "isolated" in why:
-        _set_shift(model, train, energies, network, head, choices)
+    shown = ", ".join(f"{chemical_symbols[z]} {e:.4f} eV" for z, e in energies.items())
+    text = " ".join(reason.removeprefix("E0: ") for reason in reasons)
+    choices.note("e0", {chemical_symbols[z]: e for z, e in energies.items()}, f"{shown}, {text[:1].lower()}{text[1:]}")
+    if how == "isolated":
+        _set_shift(potential, model, train, head, choices, trained)
 
 
 def fit_constant(potential: Potential, train: Dataset, head: int) -> dict[int, float]:
-    """After a training on forces alone: E0 by least squares on what the network leaves of the energies (for one element
+    """After a training on forces alone: E0 by least squares on what the model leaves of the energies (for one element
     this is the mean energy shift of the transfer paper). Without energies in the data nothing is fitted."""
     model = main_member(potential)
-    if not hasattr(model, "set_atomic_energies") or not any(reference_key("energy") in a.info for a in train):
+    if not hasattr(model, "set_atomic_energies") or "energy" not in train.labels:
         return {}
-    energies, _ = statistics.atomic_energies(
-        train, method="residuals", base_energies=_network(potential, train, head, shift=True)
-    )
+    found = evaluate(potential, train, want=("energy",), head=head).energy
+    energies, _ = _residuals(train, found, model, head)
     model.set_atomic_energies(energies, head=head)
     return energies
 
 
 def _choose(
-    train: Dataset, method: str | Mapping[str, float], network: np.ndarray, trained: bool
-) -> tuple[dict[int, float], str]:
-    """E0 by atomic number, and why these."""
+    train: Dataset, method: str | Mapping[str, float], found: np.ndarray | None, model: Potential, head: int
+) -> tuple[dict[int, float], list[str], str]:
+    """E0 by atomic number, sentences that say why, and the method taken. `found`: energies of a trained base."""
     if isinstance(method, Mapping):
-        given = {_number(symbol): float(energy) for symbol, energy in method.items()}
-        energies, _ = statistics.atomic_energies(train, method=given)
-        return dict(energies), "as set"
+        return statistics.atomic_energies(train, method)[0], ["as set."], "given"
     if method in ("auto", "isolated"):
         try:
-            energies, why = statistics.atomic_energies(train, method="isolated")
-            return dict(energies), "from the isolated atoms in the training set"
+            return *statistics.atomic_energies(train, "isolated"), "isolated"
         except InputError:
             if method == "isolated":
                 raise
-    if method == "residuals" and not trained:
-        raise InputError("E0 by residuals needs a base model", got="random weights", allowed="isolated, least-squares")
-    if method == "least-squares" or not trained:
-        energies, why = statistics.atomic_energies(train, method="least-squares")
-        return dict(energies), _sentence("by least squares on the energies of the training set", why)
-    energies, why = statistics.atomic_energies(train, method="residuals", base_energies=network)
-    return dict(energies), _sentence("by least squares on what the base model leaves of the energies", why)
+        method = "least-squares" if found is None else "residuals"
+    if method == "least-squares":
+        return *statistics.atomic_energies(train, method), method
+    if found is None:
+        raise InputError("E0 by residuals need a base model", got="random weights", allowed="isolated, least-squares")
+    return *_residuals(train, found, model, head), method
 
 
-def _sentence(how: str, why: Any) -> str:
-    extra = "; ".join(str(w) for w in (why.values() if isinstance(why, Mapping) else why or ()))
-    return f"{how} ({extra.rstrip('.')})" if extra else how
-
-
-def _number(symbol: str) -> int:
-    if symbol not in atomic_numbers:
-        raise InputError("There is no such element", got=symbol)
-    return atomic_numbers[symbol]
-
-
-def _network(potential: Potential, train: Dataset, head: int, shift: bool = False) -> np.ndarray:
-    """Energies (S,) in eV without E0, and without shift unless it is asked for."""
-    found = evaluate(potential, train, want=("energy",), head=head)
-    model = main_member(potential)
+def _residuals(train: Dataset, found: np.ndarray, model: Potential, head: int) -> tuple[dict[int, float], list[str]]:
     table = dict(zip(model.card.elements, model.atomic_energies[head].tolist()))
-    level = float(model.shift[head]) if hasattr(model, "shift") and not shift else 0.0
-    return found.energy - np.array([sum(table[int(z)] + level for z in numbers) for numbers in found.numbers])
+    left, reasons = statistics.atomic_energies(train, "residuals", found)
+    return {z: table[z] + e for z, e in left.items()}, reasons
 
 
 @torch.no_grad()
@@ -124,26 +106,18 @@ def _fold_shift(model: Potential, head: int) -> None:
 
 @torch.no_grad()
 def _set_shift(
-    model: Potential, train: Dataset, energies: Mapping[int, float], network: np.ndarray, head: int, choices: Choices
+    potential: Potential, model: Potential, train: Dataset, head: int, choices: Choices, trained: bool
 ) -> None:
+    """With E0 of isolated atoms the binding energy is left: its mean is the shift, and the network learns the rest."""
     if not hasattr(model, "shift"):
         return
-    left, sizes = [], []
-    for atoms, inside in zip(train, network):
-        energy = atoms.info.get(reference_key("energy"), np.nan)
-        if len(atoms) > 1 and np.isfinite(energy):
-            left.append(energy - inside - sum(energies[int(z)] for z in atoms.numbers))
-            sizes.append(len(atoms))
-    if left:
-        model.shift[head] = float(np.sum(left) / np.sum(sizes))
-        choices.note(
-            "shift",
-            float(model.shift[head]),
-            f"{float(model.shift[head]):.4f} eV/atom, the mean binding energy of the new data",
-        )
-
-
-def _note_e0(choices: Choices, energies: Mapping[int, float], why: str) -> None:
-    values = {chemical_symbols[z]: float(e) for z, e in energies.items()}
-    shown = ", ".join(f"{s} {e:.4f} eV" for s, e in values.items())
-    choices.note("e0", values, f"{shown}, {why}")
+    if trained:
+        energies = evaluate(potential, train, want=("energy",), head=head).energy
+    else:
+        table = dict(zip(model.card.elements, model.atomic_energies[head].tolist()))
+        energies = train.composition_matrix() @ np.array([table[z] for z in train.elements])
+    bound = np.isfinite(train.energies) & (train.sizes > 1)
+    if bound.any():
+        value = float((train.energies - energies)[bound].sum() / train.sizes[bound].sum())
+        model.shift[head] = value
+        choices.note("shift", value, f"{value:.4f} eV/atom, the mean energy that is left of the new data")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import torch
 
-from ..data.loader import batches
+from ..data.loader import batch_indices, batches
 from ..graph import Graph
 from ..potential import Outputs, outputs
+from ..predict import CACHE_ATOMS
 from .energies import symbols
 from .events import Clock, Diverged, Event, metric
 from .losses import residuals
@@ -67,14 +69,18 @@ def _graphs(plan: Plan, state: State) -> Iterator[Graph]:
     potential = plan.potential
     while True:
         epoch, found = state.epoch, 0
-        order = batches(
-            plan.train, potential.needs, **plan.batch, shuffle=True, seed=plan.seed, epoch=epoch, head=plan.head
-        )
+        order = batches(plan.train, potential.needs, **_order(plan, epoch), head=plan.head)
         for graph in islice(order, state.batch, None):
             found += 1
             yield graph.to(potential.device, potential.dtype)
         if not found or state.epoch == epoch:
             raise RuntimeError(f"The loader gave {found} batches after batch {state.batch} of epoch {epoch}.")
+
+
+def _order(plan: Plan, epoch: int) -> dict[str, Any]:
+    """How the training set is cut and ordered in an epoch: a function of seed and epoch alone."""
+    cache = bool(plan.train.sizes.sum() <= CACHE_ATOMS)
+    return {**plan.batch, "shuffle": True, "seed": plan.seed, "epoch": epoch, "cache": cache}
 
 
 def _enter_stage(plan: Plan, state: State) -> Event:
@@ -135,13 +141,14 @@ def _check(plan: Plan, state: State, graph: Graph, out: Outputs, loss: float, no
         f"the best weights so far, of epoch {state.best['epoch']:.3g}" if state.best["epoch"] else "the first weights"
     )
     state.finished = "the loss diverged"
+    frames = batch_indices(plan.train, plan.potential.needs, **_order(plan, state.epoch))[state.batch]
     raise Diverged(
-        f"Training stopped at step {state.step + 1} (epoch {state.progress:.3g}): {what}. {_culprit(graph, out)} "
-        f"Kept: {kept}. Lower the learning rate, or look at that structure's labels."
+        f"Training stopped at step {state.step + 1} (epoch {state.progress:.3g}): {what}. "
+        f"{_culprit(graph, out, frames)} Kept: {kept}. Lower the learning rate, or look at that structure's labels."
     )
 
 
-def _culprit(graph: Graph, out: Outputs) -> str:
+def _culprit(graph: Graph, out: Outputs, frames: Sequence[int]) -> str:
     """Which structure of a batch is worst: not finite first, then by its largest force error."""
     wrong = torch.zeros(graph.size, dtype=torch.float64, device=graph.batch.device)
     if "energy" in graph.labels:
@@ -152,7 +159,4 @@ def _culprit(graph: Graph, out: Outputs) -> str:
     broken = ~torch.isfinite(out.energy.detach())
     worst = int(broken.nonzero()[0]) if bool(broken.any()) else int(wrong.argmax())
     numbers = graph.numbers[graph.batch == worst].cpu().numpy()
-    name = f"structure {worst + 1} of {graph.size} in this batch"
-    if "frame" in graph.labels:
-        name = f"frame {int(graph.labels['frame'][worst])} of the training set"
-    return f"The worst is {name}, {symbols(numbers)}."
+    return f"The worst is frame {frames[worst]} of the training set, {symbols(numbers)}."

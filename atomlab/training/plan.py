@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, nearest, notice
-from ..fields import FIELDS, reference_key
+from ..fields import reference_key
 from ..potential import Potential, Sum
 from .losses import Loss
 from .optim import Group, Optimiser, Schedule
@@ -158,12 +158,8 @@ def _weights(settings: TrainingSettings, train: Dataset) -> dict[str, float]:
     if not len(train):
         raise InputError("There is nothing to train on", got="an empty data set")
     keys = {name: reference_key(name) for name in ("energy", "forces", "stress")}
-    has = dict.fromkeys(keys, False)
-    for atoms in train:
-        for name, key in keys.items():
-            has[name] |= key in (atoms.arrays if FIELDS[name].scope == "atom" else atoms.info)
     weights = {name: getattr(settings, f"{name}_weight") for name in keys}
-    for name in [n for n in keys if weights[n] > 0 and not has[n]]:
+    for name in [n for n in keys if weights[n] > 0 and n not in train.labels]:
         if f"{name}_weight" in settings.model_fields_set:
             raise InputError(
                 f"No training structure has the label {keys[name]}, but {name}_weight is {weights[name]:g}",
@@ -236,10 +232,11 @@ def _validate_every(
     cost = _atoms(valid) / (STEP_PER_INFERENCE * _atoms(train))
     every = max(least, cost * (1 - share) / share)
     every = float(math.ceil(every)) if every > 1 else every
+    often = "every epoch" if every == 1 else f"every {every:g} epochs"
     choices.note(
         "validation", every,
-        f"Validated every {'' if every == 1 else f'{every:g} '}epoch{'s' * (every != 1)} and at the end, chosen because one validation costs {cost:.2g} epochs of "
-        f"training and may take at most {100 * share:.0f} % of the work",
+        f"Validated {often} and at the end, chosen because one validation costs {cost:.2g} epochs of training and may "
+        f"take at most {100 * share:.0f} % of the work",
     )  # fmt: skip
     return every
 
@@ -249,7 +246,8 @@ def groups_of(potential: Potential) -> dict[str, list]:
     if isinstance(potential, Sum):
         return groups_of(potential.members[0])
     named = getattr(potential, "parameter_groups", None)
-    return named() if named is not None else {"all": list(potential.parameters())}
+    # without names: all but what the model itself holds fixed (AtomFT's base)
+    return named() if named is not None else {"all": [p for p in potential.parameters() if p.requires_grad]}
 
 
 def _groups(settings: TrainingSettings, potential: Potential, choices: Choices) -> list[Group]:
@@ -275,7 +273,7 @@ def _groups(settings: TrainingSettings, potential: Potential, choices: Choices) 
 
 
 def _atoms(dataset: Dataset) -> int:
-    return sum(len(atoms) for atoms in dataset)
+    return int(dataset.sizes.sum())
 
 
 def _dtype(potential: Potential) -> str:

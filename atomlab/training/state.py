@@ -35,6 +35,7 @@ class State:
     def __init__(self, plan: Plan):
         self.plan = plan
         self.optimiser = plan.optimiser.make(plan.groups)
+        plan.potential.train()
         self.ema = Ema(plan.potential, plan.ema)
         self.schedule = plan.schedule
         self.step = self.epoch = self.batch = self.structures = 0  # batch, structures: done in this epoch

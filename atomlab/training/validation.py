@@ -31,8 +31,10 @@ def finish(plan: Plan, state: State) -> dict[str, float]:
         potential.load_state_dict(state.best["weights"])
     else:
         state.ema.keep()
-    for parameter in potential.parameters():
-        parameter.requires_grad_(True)
+    potential.eval()
+    for group in plan.groups:
+        for parameter in group.parameters:
+            parameter.requires_grad_(True)
     if plan.forces_only:
         fit_constant(potential, plan.train, plan.head)
     if not plan.valid:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...build import check_elements
+from ...data import statistics
 from ...errors import InputError
 from ...potential import Potential
 from ..energies import main_member, set_energies
@@ -43,10 +44,9 @@ def tuned(
     set_energies(potential, train, settings.e0, row, choices, trained=True)
     scale = getattr(main_member(potential), "scale", None)
     if scale is not None:
-        from ...data import statistics
-
-        value, new = float(scale[row]), float(statistics.force_scale(train))
-        text = f"{value:.4g} eV, the base's: it multiplies all that was learned; the new data's would be {new:.4g} eV"
+        value = float(scale[row])
+        new = f"{statistics.force_scale(train):.4g} eV" if "forces" in train.labels else "unknown, without forces"
+        text = f"{value:.4g} eV, the base's: it multiplies all that was learned; the new data's would be {new}"
         choices.note("scale", value, text)
     potential.card = replace(potential.card, name=f"{potential.card.name} on {train.name}")
     why = "trained weights are changed in small steps, so that they keep what they know"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from ... import architectures
@@ -82,8 +81,8 @@ def _set_scale(potential: Potential, settings: ScratchSettings, train: Dataset, 
     model = main_member(potential)
     if not hasattr(model, "scale") or not model.config.get("scale_shift", True):
         return
-    force = float(statistics.force_scale(train))
-    chosen = force if np.isfinite(force) and force > 0 else 1.0
+    chosen = statistics.force_scale(train) if "forces" in train.labels else 0.0
+    chosen = chosen if chosen > 0 else 1.0
     value = choices.pick("scale", settings.scale, chosen, "it is the root mean square force of the training set")
     with torch.no_grad():
         model.scale[head] = value

@@ -76,7 +76,7 @@ def nearest_element(z: int, known: tuple[int, ...]) -> int:
 def _place(z: int) -> tuple[int, int]:
     """Group and period; f elements have groups of their own (beyond 100), so that lanthanides pair with actinides."""
     if z == 1:
-        return 1, 1
+        return 0, 1  # no alkali metal
     period = next(k for k, first in enumerate(_PERIODS[1:], 1) if z < first)
     k, length = z - _PERIODS[period - 1], _PERIODS[period] - _PERIODS[period - 1]
     if k < 2 and length > 2:
