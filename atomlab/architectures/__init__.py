@@ -24,6 +24,7 @@ _REGISTRY = {
     "gptff": "gptff:GPTFF",
     "reann": "reann:REANN",
     "equireann": "reann:EquiREANN",
+    "dimenetpp": "dimenetpp:DimeNetPP",
 }
 
 

@@ -17,6 +17,7 @@ from .manybody import (
 from .orbitals import cosine_envelope, gaussian_waves, monomials, orbital_density, orbital_message, orbital_sum
 from .radial import agnesi_transform, bessel, polynomial_envelope, soft_transform, zbl
 from .segments import gather, segment_sum
+from .waves import spherical_bessel, zonal_harmonics
 
 __all__ = [
     "lennard_jones",
@@ -35,6 +36,8 @@ __all__ = [
     "edge_lengths",
     "triplet_cosines",
     "structure_attention",
+    "spherical_bessel",
+    "zonal_harmonics",
     "cosine_envelope",
     "gaussian_waves",
     "monomials",
