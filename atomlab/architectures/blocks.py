@@ -186,7 +186,7 @@ class Given(nn.Module):
 
 
 class Couplings(Given):
-    """3j symbols of the paths of one convolution, as one matrix per l2 (see `kernels.edge_convolution`)."""
+    """3j symbols of the paths of one convolution, times sqrt(2 l3 + 1) (see `kernels.edge_convolution`)."""
 
     names = r"_w3j_\d_\d_\d"
 
@@ -195,25 +195,18 @@ class Couplings(Given):
         self.paths = list(paths)
 
     def matrices(self, like: Tensor) -> tuple[Tensor, ...]:
-        """One matrix per l2 in the type and on the device of `like`; none where the sender has only l = 0."""
+        """One matrix (2 l3 + 1, (2 l2 + 1) (2 l1 + 1)) per path, in the type and on the device of `like`."""
         key = (like.dtype, like.device)
         if key not in self._made:
-            scalar = all(l1 == 0 for l1, _, _ in self.paths)
-            l2s = [] if scalar else range(max(l2 for _, l2, _ in self.paths) + 1)
-            self._made[key] = tuple(torch.tensor(self._matrix(l2), dtype=like.dtype, device=like.device) for l2 in l2s)
+            self._made[key] = tuple(
+                torch.tensor(self._matrix(*p), dtype=like.dtype, device=like.device) for p in self.paths
+            )
         return self._made[key]
 
-    def _matrix(self, l2: int) -> np.ndarray:
-        mine = [path for path in self.paths if path[1] == l2]
-        rows = np.cumsum([0, *(2 * l3 + 1 for _, _, l3 in mine)])
-        columns = np.cumsum([0, *(2 * l1 + 1 for l1, _, _ in mine)])
-        matrix = np.zeros((rows[-1], 2 * l2 + 1, columns[-1]))
-        for n, (l1, _, l3) in enumerate(mine):
-            symbol = self.given(f"_w3j_{l1}_{l2}_{l3}")
-            symbol = wigner_3j(l1, l2, l3) if symbol is None else symbol
-            block = math.sqrt(2 * l3 + 1) * symbol.transpose(2, 1, 0)
-            matrix[rows[n] : rows[n + 1], :, columns[n] : columns[n + 1]] = block
-        return matrix.reshape(rows[-1], -1)
+    def _matrix(self, l1: int, l2: int, l3: int) -> np.ndarray:
+        symbol = self.given(f"_w3j_{l1}_{l2}_{l3}")
+        symbol = wigner_3j(l1, l2, l3) if symbol is None else symbol
+        return math.sqrt(2 * l3 + 1) * symbol.transpose(2, 1, 0).reshape(2 * l3 + 1, -1)
 
 
 class Contraction(Given):

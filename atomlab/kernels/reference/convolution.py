@@ -51,38 +51,33 @@ def edge_convolution(
 
     radial (H, P, K) and harmonics (H, M2) per bond, in the direction chosen by `half_edges`; features (A, M1, K) of the
     senders, M = (l + 1)^2; i (E,) sorted receivers, j (E,) senders, pair (E,) row of the bond, against (E,) bool.
-    paths: P triples (l1, l2, l3) sorted by l3; couplings[l2]: matrix (Σ (2 l3 + 1), (2 l2 + 1) Σ (2 l1 + 1)) of the
-    paths of that l2 in order, rows (path, m3), columns (m2, path, m1); unused where all l1 are 0, whose C is 1.
+    paths: P triples (l1, l2, l3) sorted by l3; couplings: C of each path as a matrix (2 l3 + 1, (2 l2 + 1) (2 l1 + 1)),
+    columns (m2, m1); unused where l1 = 0, whose C is 1.
     Returns for l3 = 0, 1, ...: (A, 2 l3 + 1, paths of l3 times K). Batatia et al., NeurIPS 2022, eq. 8.
 
-    The sum over neighbours comes first, as one matrix product per atom and l2 on a padded list; the couplings follow on
-    atoms, which are far fewer than edges.
+    The sum over neighbours comes first, as a matrix product per atom on a padded list; the couplings follow on atoms,
+    which are far fewer than edges.
     """
     atoms, channels, size = features.shape[0], features.shape[2], harmonics.shape[1]
     bond, state, sender, width = _padded(i, j, pair, against, atoms)
-    senders = features.index_select(0, sender)
-    weights = radial.index_select(0, bond)
     signs = _signs(size, radial.dtype, radial.device).index_select(0, state)
-    y = (harmonics.index_select(0, bond) * signs).view(atoms, width, size).transpose(1, 2)
-    scalar = features.shape[1] == 1
-    products = (weights * senders).view(atoms, width, len(paths), channels) if scalar else None
-    found: dict[int, Tensor] = {}
-    for l2 in range(max(path[1] for path in paths) + 1):
-        mine = [n for n, path in enumerate(paths) if path[1] == l2]
-        if products is not None:
-            found[mine[0]] = torch.bmm(y[:, l2 * l2 : (l2 + 1) ** 2], products[:, :, mine[0]])
-            continue
-        terms = torch.cat([weights[:, n, None] * _block(senders, paths[n][0]) for n in mine], dim=1)
-        summed = torch.bmm(y[:, l2 * l2 : (l2 + 1) ** 2], terms.view(atoms, width, terms.shape[1] * channels))
-        coupled = torch.matmul(couplings[l2], summed.view(atoms, couplings[l2].shape[1], channels))
-        found.update(zip(mine, coupled.split([2 * paths[n][2] + 1 for n in mine], dim=1)))
-    last = max(l3 for _, _, l3 in paths)
-    groups = [[found[n] for n, path in enumerate(paths) if path[2] == l3] for l3 in range(last + 1)]
+    y = (harmonics.index_select(0, bond) * signs).view(atoms, width, size).split(_widths(size), dim=2)
+    senders = features.index_select(0, sender).split(_widths(features.shape[1]), dim=1)
+    # views along an axis, not slices: the derivative of all of them together is one copy
+    weights = radial.index_select(0, bond).unbind(1)
+    groups: list[list[Tensor]] = [[] for _ in range(1 + max(l3 for _, _, l3 in paths))]
+    for weight, (l1, l2, l3), coupling in zip(weights, paths, couplings):
+        term = (weight[:, None] * senders[l1]).view(atoms, width, (2 * l1 + 1) * channels)
+        summed = torch.bmm(y[l2].transpose(1, 2), term)
+        if l1 > 0:
+            summed = torch.matmul(coupling, summed.view(atoms, coupling.shape[1], channels))
+        groups[l3].append(summed)
     return tuple(group[0] if len(group) == 1 else torch.cat(group, dim=2) for group in groups)
 
 
-def _block(x: Tensor, l: int) -> Tensor:
-    return x[:, l * l : (l + 1) ** 2]
+def _widths(size: int) -> list[int]:
+    """Components of l = 0, 1, ... among (l_max + 1)^2."""
+    return [2 * l + 1 for l in range(math.isqrt(size))]
 
 
 def _padded(i: Tensor, j: Tensor, pair: Tensor, against: Tensor, atoms: int) -> tuple[Tensor, Tensor, Tensor, int]:
