@@ -38,7 +38,8 @@ def read(
     units: how the file's numbers are to be understood where they are not eV, eV/Å, eV/Å^3 (stress positive under
         tension): "energy" ("eV", "meV", "Ha", "kcal/mol", "kJ/mol", each also with "/atom"), "forces" ("Ha/bohr",
         ...), "stress" ("GPa", "kbar", "eV/Å^3"), "virials" (an energy), "positions" ("Å", "bohr", "nm");
-        "stress_sign", "virials_sign": "tension" or "compression", when a positive value is meant; "stress_order": "xx yy zz xy yz zx".
+        "stress_sign", "virials_sign": "tension" or "compression", when a positive value is meant; "stress_order":
+        "xx yy zz xy yz zx".
 
     Returns
     -------
