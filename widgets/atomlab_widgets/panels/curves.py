@@ -1,0 +1,68 @@
+"""The traces of the fine-tune figure: curves of several runs, and the parity plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import plots
+from ..runlog import RunView, thinned
+
+SHOWN = {
+    "forces_rmse": ("force RMSE", "eV/Å", 1.0),
+    "energy_rmse": ("energy RMSE", "meV/atom", 1000.0),
+    "loss": ("loss", "", 1.0),
+}
+MOST = 4000  # points of a parity plot
+
+
+def curves(runs: list[RunView], shown: str, dark: bool) -> list[dict[str, Any]]:
+    """Solid = training, dots = validation, dashes = the base model; the newest run's scratch twin in light grey."""
+    factor, traces, longest = SHOWN[shown][2], [], 1.0
+    for k, run in enumerate(runs):
+        tail = f" ({run.name})" if len(runs) > 1 else ""
+        for (arm, split), columns in list(run.log.metrics.items()):
+            twin = arm == "scratch" and run.spec.get("strategy") != "scratch"
+            if twin and k:
+                continue
+            x, y = known(*thinned([columns["epoch"], columns[shown]]))
+            if not x:
+                continue
+            longest = max(longest, x[-1])
+            what = (
+                f"{'from scratch' if twin else 'fine-tune'}, {'training' if split == 'train' else 'validation'}{tail}"
+            )
+            make = plots.line if split == "train" else plots.dots
+            traces.append(make(what, plots.TWIN if twin else plots.run_colour(run.color)))
+            traces[-1] |= {"x": x, "y": [v * factor for v in y]}
+    base = next((r.log.base[shown] for r in runs if np.isfinite(r.log.base.get(shown, np.nan))), None)
+    if base is not None:
+        style = {"color": "#aaaaaa" if dark else plots.BASE, "dash": "dash", "width": 1.6}
+        traces.append(plots.line("base model, validation", "", line=style))
+        traces[-1] |= {"x": [0, longest], "y": [base * factor] * 2}
+    return traces
+
+
+def known(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
+    """Without the points whose value was not measured."""
+    pairs = [(a, b) for a, b in zip(x, y) if np.isfinite(b)]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def parity(path: Path) -> list[dict[str, Any]]:
+    """Predicted against labelled force components of validation frames; a point knows its frame and atom."""
+    with np.load(path, allow_pickle=False) as file:
+        a = {k: file[k] for k in file.files}
+    true, predicted = a["forces_true"].ravel(), a["forces_predicted"].ravel()
+    frame, atom = np.repeat(a["frame"], 3), np.repeat(a["atom"], 3)
+    pick = np.linspace(0, len(true) - 1, min(len(true), MOST)).astype(int)
+    low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
+    hover = "frame %{customdata[0]}, atom %{customdata[1]}<br>%{x:.3f} → %{y:.3f} eV/Å<extra></extra>"
+    points: dict[str, Any] = {"type": "scattergl", "mode": "markers", "name": "validation", "hovertemplate": hover}
+    points |= {"x": true[pick].tolist(), "y": predicted[pick].tolist()}
+    points |= {"marker": {"size": 3.5, "color": plots.SETS["valid"]}}
+    points |= {"customdata": np.stack([frame, atom], 1)[pick].tolist()}
+    exact = plots.line("exact", "", line={"color": plots.BASE, "width": 1}) | {"x": [low, high], "y": [low, high]}
+    return [points, exact]
