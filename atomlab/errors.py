@@ -31,7 +31,7 @@ class InputError(AtomLabError, ValueError):
         if allowed is not None:
             parts.append(f"Allowed: {_listed(allowed)}.")
         if mend:
-            parts.append(mend.rstrip(". ") + ".")
+            parts.append(mend if mend.endswith("?") else mend.rstrip(". ") + ".")
         super().__init__(" ".join(parts))
 
     def __reduce__(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,12 @@ def create(name: str, **config: Any) -> Potential:
         from ase.data import atomic_numbers
 
         config["elements"] = [atomic_numbers[e] if isinstance(e, str) else int(e) for e in config["elements"]]
-    return architecture(name)(**config)
+    made = architecture(name)
+    known = [p for p in inspect.signature(made).parameters if p not in ("args", "kwargs")]
+    unknown = [option for option in config if option not in known]
+    if unknown:
+        raise InputError(f"'{name}' has no option '{unknown[0]}'", allowed=known, mend=nearest(unknown[0], known))
+    return made(**config)
 
 
 def models() -> dict[str, str]:

@@ -11,6 +11,8 @@ from .execute import RunIO, execute
 # name -> module; fetched when used, so that the Lab's process stays light
 _NAMES = {
     "Result": "handle",
+    "train": "api",
+    "finetune": "api",
     "Run": "handle",
     "Spec": "spec",
     "TASKS": "tasks",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from .inputs import keep, referred
 from .spec import Spec, parse
 from .tasks import TASKS
 
-__all__ = ["attach", "launch", "map", "md", "prepare", "run", "start"]
+__all__ = ["attach", "finetune", "launch", "map", "md", "prepare", "prepare_from", "run", "start", "train"]
 
 Directory = str | os.PathLike[str] | None
+_MADE = {"progress", "metric", "frame", "base", "result"}  # events after which a run has something to keep
 
 
 def prepare(
@@ -36,9 +38,18 @@ def prepare(
     return path
 
 
-def launch(path: Path, wait: bool) -> Run:
-    """Execute a prepared run: here with a progress bar (Ctrl-C stops it and keeps the best), or in its own process."""
-    return Run(path).start(wait)
+def launch(make: Callable[[], Path], wait: bool, file: Any = None) -> Run:
+    """Prepare a run and execute it: here with a progress bar (Ctrl-C stops and keeps the best), or in its own process.
+
+    Bad input that is found before anything was made leaves no directory behind. `file`: where the bar is drawn.
+    """
+    run = Run(make())
+    try:
+        return run.start(wait, file)
+    except InputError:
+        if not any(event["kind"] in _MADE for event in run.events()):
+            shutil.rmtree(run.directory)
+        raise
 
 
 def start(spec: Spec | Mapping[str, Any], folder: Directory = None) -> Run:
@@ -55,6 +66,46 @@ def start(spec: Spec | Mapping[str, Any], folder: Directory = None) -> Run:
     return Run(path)
 
 
+def finetune(
+    model: Any,
+    dataset: Any,
+    strategy: str = "naive",
+    *,
+    wait: bool = True,
+    directory: Directory = None,
+    **settings: Any,
+) -> Run:
+    """Go on from a trained model with new data.
+
+    Parameters
+    ----------
+    model: a name, a file, a run's directory or a Potential. dataset: a name, a file, a Dataset or a list of ase.Atoms.
+    strategy: "naive", "transfer" (new elements) or "scratch" (to compare with). wait: run here with a progress bar,
+    where Ctrl-C stops and keeps the best; or in a process of its own. directory: of the run; by default a new one in
+    the workspace. settings: those of `atomlab finetune`. The result has `.potential` and `.metrics`.
+    """
+    planned = {"replay", "atomft", "lora"}
+    if strategy in planned:
+        raise InputError(f"The strategy '{strategy}' is planned and not there yet", allowed="naive, transfer, scratch")
+    values = {"model": model, "data": dataset, "strategy": strategy, **settings}
+    return launch(lambda: prepare("finetune", values, directory), wait)
+
+
+def train(model: Any, dataset: Any, *, wait: bool = True, directory: Directory = None, **settings: Any) -> Run:
+    """Train a model from random weights.
+
+    Parameters
+    ----------
+    model: an architecture's name ("mace"), a configuration {"architecture": "mace", "channels": 32}, or a model whose
+    shape is taken. The others as for `finetune`; settings: those of `atomlab train`.
+    """
+    values = {"model": model, "data": dataset, **settings}
+    if isinstance(model, Mapping):
+        config = dict(model)
+        values |= {"model": config.pop("architecture", "mace"), "config": config}
+    return launch(lambda: prepare("train", values, directory), wait)
+
+
 def md(model: Any, atoms: Any = None, *, wait: bool = True, directory: Directory = None, **settings: Any) -> Run:
     """Molecular dynamics of `atoms` with `model`.
 
@@ -65,7 +116,7 @@ def md(model: Any, atoms: Any = None, *, wait: bool = True, directory: Directory
     process of its own. directory: of the run; by default a new one in the workspace. settings: those of `atomlab md`.
     """
     values = {"model": model, **settings} | ({} if atoms is None else {"structure": atoms})
-    return launch(prepare("md", values, directory), wait)
+    return launch(lambda: prepare("md", values, directory), wait)
 
 
 def map(
@@ -88,11 +139,17 @@ def map(
     """
     md = str(md.directory) if isinstance(md, Run) else md
     values = {"model": model, "train": train, "test": test, "md": md, **settings}
-    return launch(prepare("map", {k: v for k, v in values.items() if v is not None}, directory), wait)
+    given = {name: value for name, value in values.items() if value is not None}
+    return launch(lambda: prepare("map", given, directory), wait)
 
 
 def run(spec: Any, *, wait: bool = True, directory: Directory = None, **changes: Any) -> Run:
     """Run what a spec describes: a spec.yaml, a mapping or a Spec. `changes` replace single settings."""
+    return launch(lambda: prepare_from(spec, directory, **changes), wait)
+
+
+def prepare_from(spec: Any, directory: Directory = None, **changes: Any) -> Path:
+    """The directory of a run that a spec.yaml, a mapping or a Spec describes, not started yet."""
     base = None
     if isinstance(spec, Spec):
         values = spec.model_dump(mode="json", exclude_unset=True) | {"kind": spec.kind}
@@ -108,4 +165,4 @@ def run(spec: Any, *, wait: bool = True, directory: Directory = None, **changes:
             raise InputError("There is no such spec", got=spec, mend="A spec is a YAML file with `kind:` and settings")
         values, base = read_yaml(path), path.absolute().parent
     values |= changes
-    return launch(prepare(str(values.pop("kind", None)), values, directory, base=base), wait)
+    return prepare(str(values.pop("kind", None)), values, directory, base=base)

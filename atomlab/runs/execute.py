@@ -222,6 +222,8 @@ def _fail(io: RunIO, error: BaseException) -> None:
     text = str(error) if isinstance(error, AtomLabError) else f"{type(error).__name__}: {error}"
     with contextlib.suppress(OSError), io.path("log.txt").open("a", encoding="utf-8") as log:
         log.write("".join(traceback.format_exception(error)))
+    if not isinstance(error, AtomLabError):
+        error.add_note(f"The traceback is in {io.path('log.txt')}.")
     io.emit("state", state="failed", reason=text, input=isinstance(error, InputError))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import AtomLabError, InputError
 from .control import Lock, request, withdraw
-from .directory import SPEC, create, derive_state, is_run, read_spec, runs_in, workspace
+from .directory import SPEC, create, derive_state, enqueue, is_run, read_spec, runs_in, workspace
 from .events import EventLog, Tail, last_event
 from .spec import INPUTS, Spec, as_command, as_python, parse
 
@@ -102,7 +102,11 @@ class Run:
         """Why it is in this state, in words."""
         if self.state == "lost":
             return "its process is gone; it can be resumed from its last saved state"
-        return (last_event(self.directory, "state") or {}).get("reason", "waits for a worker")
+        return self.last_word().get("reason", "waits for a worker")
+
+    def last_word(self) -> dict[str, Any]:
+        """The newest event that names a state; empty before the run began."""
+        return last_event(self.directory, "state") or {}
 
     @cached_property
     def spec(self) -> Spec:
@@ -176,15 +180,28 @@ class Run:
         if state in ("running", "paused"):
             return self
         withdraw(self.directory, "stop")
+        if not wait and self._into_queue():
+            return self
         return self.start(wait)
 
-    def start(self, wait: bool = False) -> Run:
+    def _into_queue(self) -> bool:
+        """Where the workspace has a worker, that one goes on with it: two processes may be too much for the machine."""
+        from .worker import ensure_worker, worker_state
+
+        folder = self.directory.parent
+        if worker_state(folder) == "none":
+            return False
+        enqueue(self.directory)
+        ensure_worker(folder)
+        return True
+
+    def start(self, wait: bool = False, file: Any = None) -> Run:
         """Execute it: here with a progress bar, or in a process of its own that outlives this one."""
         if wait:
             from .execute import execute
             from .progress import Bar
 
-            with Bar() as bar:
+            with Bar(file) as bar:
                 execute(self.directory, bar)
         else:
             # so that it is not taken for what it was before; without a ticket, so that no other worker takes it
@@ -197,7 +214,7 @@ class Run:
         """The same run with other settings, in a directory of its own, from the beginning."""
         from .api import launch
 
-        return launch(self.prepare_fork(directory, **changes), wait)
+        return launch(lambda: self.prepare_fork(directory, **changes), wait)
 
     def prepare_fork(self, directory: str | os.PathLike[str] | None = None, **changes: Any) -> Path:
         """The directory of a fork, not started yet."""

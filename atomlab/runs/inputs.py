@@ -32,22 +32,22 @@ def referred(
         if value is None:
             continue
         if isinstance(value, str | os.PathLike):
-            out[name] = _absolute(os.fspath(value), role, base)
+            out[name] = _absolute(os.fspath(value), base)
         else:
             out[name] = f"{INPUTS}/{name}{_SUFFIX[role]}"
             objects[out[name]] = (role, value)
     return out, objects
 
 
-def _absolute(text: str, role: str, base: Path | None) -> str:
+def _absolute(text: str, base: Path | None) -> str:
     if text.startswith(f"{INPUTS}/"):
         return text
     path, hash_, frame = text.rpartition("#") if "#" in text else (text, "", "")
     for folder in (Path(), *([base] if base else [])):
         if (folder / path).exists():
             return str((folder / path).absolute()) + hash_ + frame
-    if role == "model" and text and is_run(workspace() / text):
-        return str(workspace() / text)  # the model that a run has made, by the run's name
+    if path and is_run(workspace() / path):
+        return str(workspace() / path) + hash_ + frame  # what a run has made, by the run's name
     looks_like_a_file = os.sep in path or Path(path).suffix.lower() in _ENDINGS
     if looks_like_a_file and ":" not in path.partition(os.sep)[0]:
         raise InputError("There is no such file", got=text, mend=_neighbour(Path(path)))

@@ -72,6 +72,6 @@ def sentence(event: dict[str, Any]) -> str | None:
         return f"The base model on the validation set: {metric_text(event)}"
     if kind == "result":
         return event["text"]
-    if kind == "state" and event["state"] in ("paused", "stopped", "failed"):
+    if kind == "state" and event["state"] in ("paused", "stopped"):
         return f"{event['state'].capitalize()}: {event['reason']}"
     return None

@@ -19,13 +19,16 @@ __all__ = [
     "as_command",
     "as_python",
     "changed",
+    "details",
     "inputs_of",
+    "ordered",
     "parse",
     "positional",
     "schema",
     "setting",
 ]
 
+FUNCTIONS = ("finetune", "train", "md", "map")  # tasks that are public functions; the others go through atomlab.run
 INPUTS = "inputs"  # the folder in a run for what was neither a name nor a file
 
 
@@ -70,15 +73,16 @@ def _short(value: str) -> str:
 
 def inputs_of(kind: type[Spec]) -> dict[str, str]:
     """{field: role} of the fields that name a model, a data set or a structure."""
-    return {name: role for name, field in kind.model_fields.items() if (role := _extra(field).get("role"))}
+    return {name: role for name, field in kind.model_fields.items() if (role := details(field).get("role"))}
 
 
 def positional(kind: type[Spec]) -> list[str]:
     """Fields that are given without their name."""
-    return [name for name, field in kind.model_fields.items() if _extra(field).get("first")]
+    return [name for name, field in kind.model_fields.items() if details(field).get("first")]
 
 
-def _extra(field: FieldInfo) -> dict[str, Any]:
+def details(field: FieldInfo) -> dict[str, Any]:
+    """unit, main, role and first of a setting."""
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
@@ -115,7 +119,7 @@ def mistake(error: ValidationError, model: type[BaseModel], data: Mapping[str, A
     text = found["msg"].removeprefix("Value error, ")
     if not name:
         return InputError(text[:1].upper() + text[1:])
-    unit = _extra(model.model_fields[name]).get("unit") if name in model.model_fields else ""
+    unit = details(model.model_fields[name]).get("unit") if name in model.model_fields else ""
     got = repr(data.get(name)) + (f" {unit}" if unit else "")
     if found["type"] == "literal_error":
         allowed = str(found.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
@@ -178,6 +182,8 @@ def text_of(value: Any) -> str:
 def as_python(spec: Spec, directory: Path | None = None) -> str:
     """The shortest Python that repeats this run."""
     values = _located(spec, directory)
+    if spec.kind not in FUNCTIONS:
+        return f"import atomlab\n\natomlab.run({ {'kind': spec.kind, **values}!r})"
     arguments = [repr(values.pop(name)) for name in positional(type(spec)) if name in values]
     arguments += [f"{name}={value!r}" for name, value in values.items()]
     return f"import atomlab\n\natomlab.{spec.kind}({', '.join(arguments)})"
@@ -192,4 +198,4 @@ def schema(kind: str) -> dict[str, Any]:
 
 def ordered(fields: Iterable[str], model: type[Spec]) -> list[str]:
     """Field names, the main ones first."""
-    return sorted(fields, key=lambda name: not _extra(model.model_fields[name]).get("main"))
+    return sorted(fields, key=lambda name: not details(model.model_fields[name]).get("main"))

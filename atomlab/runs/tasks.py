@@ -9,14 +9,74 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from ..analysis.settings import MapSettings
 from ..simulate.settings import MDSettings
+from ..training.settings import FinetuneSettings, ScratchSettings
 from .spec import Spec, setting
 
 if TYPE_CHECKING:
     from .execute import RunIO
 
-__all__ = ["TASKS", "CheckSpec", "MDSpec", "MapSpec"]
+__all__ = ["TASKS", "CheckSpec", "EvaluateSpec", "FinetuneSpec", "MDSpec", "MapSpec", "TrainSpec"]
+
+
+class _Data(BaseModel):
+    """Which structures are learned from, and which the errors are measured on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    train: int | float | None = setting(
+        None, "Structures to learn from: a number or a share; by default all that are not for validation",
+        "structures", main=True, gt=0,
+    )  # fmt: skip
+    valid: int | float = setting(
+        0.1,
+        "Structures that errors are measured on: a number (40) or a share (0.1); 0 = none",
+        "structures",
+        main=True,
+        ge=0,
+    )
+    valid_data: str | None = setting(
+        None, "Another data set to measure errors on, instead of a part of this one", role="data"
+    )
+    split: str = setting(
+        "random",
+        "What stays together: random (single structures), group, composition, config_type or another key, given",
+    )
+    left_out: list[int] = setting([], "Numbers of frames that take no part")
+
+
+class FinetuneSpec(Spec, _Data, FinetuneSettings):
+    """Go on from a trained model with new data."""
+
+    kind: Literal["finetune"] = "finetune"
+    model: str = setting(..., "Base model, by name or file", role="model", first=True)
+    data: str = setting(..., "Data set, by name or file", role="data", first=True)
+    strategy: Literal["naive", "transfer", "scratch"] = setting(
+        "naive",
+        "naive: all weights go on learning. transfer: elements that the base does not know start from their relatives. "
+        "scratch: random weights in the base's shape, to compare with",
+        main=True,
+    )
+    head: str | None = setting(None, "Head of the base to go on from; by default its first")
+    scratch_twin: bool = setting(
+        False,
+        "Train the same model from random weights beside it, to see what the base is worth; twice the time",
+        main=True,
+    )
+
+
+class TrainSpec(Spec, _Data, ScratchSettings):
+    """Train a model from random weights."""
+
+    kind: Literal["train"] = "train"
+    model: str = setting(
+        "mace", "Architecture (atomlab models), or a model whose shape is taken", role="model", first=True
+    )
+    data: str = setting(..., "Data set, by name or file", role="data", first=True)
+    config: dict[str, Any] = setting({}, "Shape of the architecture, such as {channels: 32, l_max: 2}", main=True)
 
 
 class MDSpec(Spec, MDSettings):
@@ -36,23 +96,39 @@ class MDSpec(Spec, MDSettings):
     head: str | None = setting(None, "Head of the model; by default its first")
 
 
+class MapSpec(Spec, MapSettings):
+    """Map of atomic environments: those of a test set and an MD among those of a training set, and how similar."""
+
+    kind: Literal["map"] = "map"
+    model: str = setting(..., "Model whose descriptors are compared, by name or file", role="model", first=True)
+    train: str = setting(
+        ...,
+        "Training set, by name or file; RUN#train are the structures that a run learned from",
+        role="data",
+        first=True,
+    )
+    test: str | None = setting(
+        None, "Data set to compare, by name or file; RUN#valid are a run's others", role="data", main=True
+    )
+    md: str | None = setting(None, "Directory or trajectory of an MD run to compare", role="run", main=True)
+    head: str | None = setting(None, "Head of the model; by default its first")
+
+
+class EvaluateSpec(Spec):
+    """Errors of a model on a data set, by property, element and config_type."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    model: str = setting(..., "Model, by name or file", role="model", first=True)
+    data: str = setting(..., "Data set with labels, by name or file", role="data", first=True)
+    head: str | None = setting(None, "Head of the model; by default its first")
+
+
 class CheckSpec(Spec):
     """Health of a model: derivatives, symmetry, extensivity, continuity, dimers, compression, isolated atoms, speed."""
 
     kind: Literal["check"] = "check"
     model: str = setting(..., "Model, by name or file", role="model", first=True)
     elements: list[str] = setting([], "Elements to probe it with, by symbol; well-known ones of the model by default")
-
-
-class MapSpec(Spec, MapSettings):
-    """Map of atomic environments: those of a test set and an MD among those of a training set, and how similar."""
-
-    kind: Literal["map"] = "map"
-    model: str = setting(..., "Model whose descriptors are used, by name or file", role="model", first=True)
-    train: str = setting(..., "Training set: the map is fitted to it", role="data", first=True)
-    test: str | None = setting(None, "Structures to compare with the training set", main=True, role="data")
-    md: str | None = setting(None, "MD run to compare with it: its directory or name", main=True, role="run")
-    head: str | None = setting(None, "Head of the model; by default its first")
 
 
 def _recipe(module: str) -> Callable[[Any, RunIO], None]:
@@ -63,7 +139,10 @@ def _recipe(module: str) -> Callable[[Any, RunIO], None]:
 
 
 TASKS: dict[str, tuple[type[Spec], Callable[[Any, RunIO], None]]] = {
+    "finetune": (FinetuneSpec, _recipe("finetune")),
+    "train": (TrainSpec, _recipe("train")),
     "md": (MDSpec, _recipe("md")),
     "map": (MapSpec, _recipe("map")),
+    "evaluate": (EvaluateSpec, _recipe("evaluate")),
     "check": (CheckSpec, _recipe("check")),
 }

@@ -34,7 +34,7 @@ def test_every_task_describes_its_settings() -> None:
         assert callable(function)
         fields = schema(kind)["properties"]
         assert fields["kind"]["const"] == kind
-        assert sum(bool(f.get("main")) for f in fields.values()) <= 6, kind
+        assert sum(bool(f.get("main")) for f in fields.values()) <= 8, kind
         for name, field in spec.model_fields.items():
             assert name == "kind" or (field.description or "").strip(), f"{kind}.{name} has no description"
 
@@ -49,7 +49,9 @@ def test_command_and_python_hold_only_what_differs(tmp_path) -> None:
     assert words[words.index("--name") + 1] == "two words"
     assert words[words.index("--weights") + 1] == "[0.5, 1.0e-06]"
     assert "seed" not in as_command(spec)
-    assert as_python(CountSpec(n=3)).splitlines()[-1] == "atomlab.count(n=3)"
+    assert as_python(CountSpec(n=3)).splitlines()[-1] == "atomlab.run({'kind': 'count', 'n': 3})"
+    md = parse({"kind": "md", "model": "si-base", "structure": "bulk:Si", "steps": 5})
+    assert as_python(md).splitlines()[-1] == "atomlab.md('si-base', steps=5, structure='bulk:Si')"
 
 
 def test_files_get_their_full_path_and_missing_ones_are_named(tmp_path, monkeypatch) -> None:

@@ -1,0 +1,371 @@
+"""The command `atomlab`: one subcommand for each task, made from its spec, and a few that look after runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_origin
+
+from .errors import AtomLabError, InputError, nearest
+
+__all__ = ["main"]
+
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit status: 0 done, 1 failed, 2 bad input, 130 stopped by the user."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(words)
+    except InputError as error:
+        print(f"atomlab: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except AtomLabError as error:
+        print(f"atomlab: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        notes = getattr(error, "__notes__", None)
+        if not notes:
+            raise
+        print(f"atomlab: {type(error).__name__}: {error}. {notes[0]}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # `atomlab list | head`
+        sys.stderr.close()
+        return 0
+
+
+def _main(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        from . import __version__
+
+        print(f"atomlab {__version__}")
+        return 0
+    name, rest = words[0], words[1:]
+    if name in _OTHERS:
+        return _OTHERS[name][0](rest)
+    from .runs import TASKS
+
+    if name in TASKS:
+        return _task(name, rest)
+    known = [*TASKS, *_OTHERS]
+    raise InputError(
+        f"There is no command '{name}'", mend=nearest(name, known) or f"The commands are: {', '.join(known)}"
+    )
+
+
+def _overview() -> str:
+    from .runs import TASKS
+
+    tasks = {kind: (spec.__doc__ or "").strip().splitlines()[0] for kind, (spec, _) in TASKS.items()}
+    rows = [*tasks.items(), ("", ""), *((name, text) for name, (_, text) in _OTHERS.items())]
+    lines = [f"  {name:<10}{text}" for name, text in rows]
+    title = "atomlab: a laboratory for machine-learned interatomic potentials"
+    end = "`atomlab COMMAND --help` explains one. Runs live in ./atomlab-runs, or in ATOMLAB_WORKSPACE."
+    return "\n".join([title, "", "usage: atomlab COMMAND ...", "", *lines, "", end])
+
+
+class _Parser(argparse.ArgumentParser):
+    """Mistakes are sentences with the nearest name."""
+
+    def __init__(self, name: str, text: str):
+        super().__init__(prog=f"atomlab {name}", description=text, allow_abbrev=False, exit_on_error=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message[:1].upper() + message[1:], mend=f"See: {self.prog} --help")
+
+    def read(self, words: list[str]) -> argparse.Namespace:
+        """The arguments; what is unknown is named."""
+        try:
+            found, unknown = self.parse_known_args(words)
+        except argparse.ArgumentError as error:
+            self.error(str(error))
+        if not unknown:
+            return found
+        options = [option for action in self._actions for option in action.option_strings]
+        word = unknown[0].split("=")[0]
+        if word.startswith("-"):
+            raise InputError(f"There is no option '{word}'", mend=nearest(word, options) or f"See: {self.prog} --help")
+        raise InputError(f"There is a word too many: '{word}'", mend=f"See: {self.prog} --help")
+
+
+# --- tasks ------------------------------------------------------------------------------------------------------------
+
+
+def _task(kind: str, words: list[str]) -> int:
+    from .runs import TASKS, prepare
+    from .runs.api import launch
+
+    spec = TASKS[kind][0]
+    parser = _Parser(kind, (spec.__doc__ or "").strip())
+    read = _add_settings(parser, spec)
+    parser.add_argument(
+        "--directory", metavar="RUN", help="directory of the run; by default a new one in the workspace"
+    )
+    parser.add_argument("--detach", action="store_true", help="run in a process of its own and return at once")
+    found = parser.read(words)
+    run = launch(lambda: prepare(kind, read(found), found.directory), not found.detach, sys.stderr)
+    return _told(run, found.detach)
+
+
+def _told(run: Any, detached: bool) -> int:
+    """Where the run is, and the exit status that its state means."""
+    if detached:
+        print(f"{run.directory}\nFollow it: atomlab watch {run.name}")
+        return 0
+    print(run.directory)
+    if run.state == "done":
+        return 0
+    return INTERRUPTED if run.last_word().get("by") == "user" else FAILED
+
+
+def _add_settings(
+    parser: _Parser, spec: type[Any], needed: bool = True
+) -> Callable[[argparse.Namespace], dict[str, Any]]:
+    """Options for all settings of a spec; the function that reads those that were given."""
+    from .runs.spec import details, ordered, positional
+
+    first = positional(spec)
+    main, more = parser.add_argument_group("main settings"), parser.add_argument_group("more settings")
+    names = [n for n in ordered(spec.model_fields, spec) if n != "kind"]
+    for name in names:
+        field, about = spec.model_fields[name], details(spec.model_fields[name])
+        text = _help(field, about.get("unit", ""))
+        if name in first:
+            count = {} if needed and field.is_required() else {"nargs": "?"}
+            parser.add_argument(name, help=text, metavar=name.upper(), default=argparse.SUPPRESS, **count)
+            continue
+        group, option = (main if about.get("main") else more), f"--{name.replace('_', '-')}"
+        if field.annotation is bool:
+            group.add_argument(
+                option, dest=name, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text
+            )
+        else:
+            group.add_argument(option, dest=name, metavar=_word(field.annotation), default=argparse.SUPPRESS, help=text)
+
+    def read(found: argparse.Namespace) -> dict[str, Any]:
+        return {n: _value(getattr(found, n), spec.model_fields[n].annotation) for n in names if hasattr(found, n)}
+
+    return read
+
+
+def _help(field: Any, unit: str) -> str:
+    default = (
+        ""
+        if field.is_required() or field.default in (None, "", [], {})
+        else f" (default {field.default}{' ' * bool(unit)}{unit})"
+    )
+    return f"{field.description}{default}".replace("%", "%%")
+
+
+def _word(annotation: Any) -> str:
+    """The placeholder of an option: its choices, or what kind of value."""
+    kinds = _kinds(annotation)
+    choices = [
+        c
+        for k in kinds
+        if get_origin(k) is not None and not isinstance(k, type)
+        for c in get_args(k)
+        if isinstance(c, str)
+    ]
+    if choices and str not in kinds:
+        return "{" + ",".join(choices) + "}"
+    names = {int: "N", float: "X", str: "TEXT", bool: "BOOL"}
+    return next((names[k] for k in kinds if k in names), "VALUE")
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    from types import UnionType
+    from typing import Union
+
+    return list(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else [annotation]
+
+
+def _value(text: Any, annotation: Any) -> Any:
+    """A word of the command line as the setting wants it: lists and tables as YAML, or a,b and A=x,B=y."""
+    kinds = _kinds(annotation)
+    if not isinstance(text, str) or kinds == [str]:
+        return text
+    if type(None) in kinds and text.lower() in ("none", "null"):
+        return None
+    origins = {get_origin(k) or k for k in kinds}
+    if text[:1] in ("[", "{") and origins & {list, dict, tuple}:
+        import yaml
+
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(
+                "This is no list and no table in YAML", got=text, mend="Write [a, b] or {a: 1, b: 2}"
+            ) from error
+    if dict in origins and "=" in text:
+        return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    if list in origins:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+# --- looking after runs -----------------------------------------------------------------------------------------------
+
+
+def _run(words: list[str]) -> int:
+    from .runs.api import launch, prepare_from
+
+    parser = _Parser("run", "Run what a spec.yaml describes.")
+    parser.add_argument("spec", help="YAML file with `kind:` and settings")
+    parser.add_argument(
+        "--directory", metavar="RUN", help="directory of the run; by default a new one in the workspace"
+    )
+    parser.add_argument("--detach", action="store_true", help="run in a process of its own and return at once")
+    found = parser.read(words)
+    run = launch(lambda: prepare_from(found.spec, found.directory), not found.detach, sys.stderr)
+    return _told(run, found.detach)
+
+
+def _attached(name: str, words: list[str], text: str) -> Any:
+    from .runs import attach
+
+    parser = _Parser(name, text)
+    parser.add_argument("run", help="name of a run in the workspace, or its directory")
+    return attach(parser.read(words).run)
+
+
+def _watch(words: list[str]) -> int:
+    from .runs import attach, list_runs
+    from .runs.progress import Bar
+
+    parser = _Parser("watch", "Follow a run, whoever started it. Ctrl-C ends the watching, not the run.")
+    parser.add_argument(
+        "run", nargs="?", help="name of a run in the workspace, or its directory; by default the newest"
+    )
+    name = parser.read(words).run
+    runs = [attach(name)] if name else list_runs()[-1:]
+    if not runs:
+        raise InputError("There is no run to watch", mend="Start one: atomlab --help")
+    with Bar(sys.stderr) as bar:
+        for event in runs[0].follow():
+            bar(event)
+    print(f"{runs[0].name}: {runs[0].state}. {runs[0].reason}")
+    return 0 if runs[0].state == "done" else FAILED
+
+
+def _list(words: list[str]) -> int:
+    from .runs import list_runs, workspace
+
+    parser = _Parser("list", "The runs of the workspace.")
+    parser.add_argument("workspace", nargs="?", help="by default ATOMLAB_WORKSPACE or ./atomlab-runs")
+    folder = workspace(parser.read(words).workspace)
+    rows = [run.summary() for run in list_runs(folder)]
+    if not rows:
+        print(f"There are no runs in {folder}.")
+        return 0
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        share = "" if row["progress"] is None or row["state"] == "done" else f"{100 * row['progress']:.0f} %"
+        text = row["text"] if row["state"] in ("done", "running") else row["reason"]
+        print(f"{row['name']:<{width}}  {row['state']:<8}{share:>6}  {text.splitlines()[0] if text else ''}".rstrip())
+    return 0
+
+
+def _stop(words: list[str]) -> int:
+    run = _attached("stop", words, "Stop a run at its next step; what it made is kept.")
+    run.stop()
+    run.wait(10)
+    print(f"{run.name}: {run.state}")
+    return 0
+
+
+def _pause(words: list[str]) -> int:
+    run = _attached("pause", words, "Let a run wait at its next step.")
+    if run.state not in ("running", "paused"):
+        raise InputError("Only a running run can be paused", got=f"{run.name} is {run.state}")
+    run.pause()
+    print(f"{run.name} pauses at its next step. Go on: atomlab resume {run.name}")
+    return 0
+
+
+def _resume(words: list[str]) -> int:
+    from .runs import attach
+    from .runs.handle import ENDED
+
+    parser = _Parser("resume", "Go on with a paused, stopped, failed or lost run from its last saved state.")
+    parser.add_argument("run", help="name of a run in the workspace, or its directory")
+    parser.add_argument("--detach", action="store_true", help="run in a process of its own and return at once")
+    found = parser.read(words)
+    run = attach(found.run)
+    if run.state not in (*ENDED, "queued"):
+        run.resume()
+        print(f"{run.name} goes on")
+        return 0
+    run.resume(wait=not found.detach)
+    return _told(run, found.detach)
+
+
+def _fork(words: list[str]) -> int:
+    from .runs import attach
+    from .runs.api import launch
+
+    if not words or words[0].startswith("-"):
+        parser = _Parser(
+            "fork", "The same run again with other settings: atomlab fork RUN --epochs 20. Options are the task's."
+        )
+        parser.add_argument("run", help="name of a run in the workspace, or its directory")
+        parser.read(words)
+    old = attach(words[0])
+    parser = _Parser(f"fork {old.name}", f"{old.name} again with other settings.")
+    read = _add_settings(parser, type(old.spec), needed=False)
+    parser.add_argument("--directory", metavar="RUN", help="directory of the new run")
+    parser.add_argument("--detach", action="store_true", help="run in a process of its own and return at once")
+    found = parser.read(words[1:])
+    run = launch(lambda: old.prepare_fork(found.directory, **read(found)), not found.detach, sys.stderr)
+    return _told(run, found.detach)
+
+
+def _models(words: list[str]) -> int:
+    from . import models
+    from .checkpoint import embedded, header
+
+    _Parser("models", "Models that come with AtomLab, and architectures to train.").read(words)
+    print("Models to start from (atomlab finetune MODEL DATA, atomlab md MODEL):")
+    for name in embedded():
+        card = header(name)["potential"].get("card", {})
+        print(f"  {name:<20}{card.get('description') or card.get('level_of_theory', '')}")
+    print("  or a file: .safetensors of ours, a run's directory, a published weight file")
+    print("Architectures (atomlab train ARCHITECTURE DATA):")
+    for name, text in models().items():
+        print(f"  {name:<20}{text}")
+    return 0
+
+
+def _lab(words: list[str]) -> int:
+    from .runs.notebook import open_lab
+
+    parser = _Parser("lab", "Open JupyterLab on the start notebook.")
+    parser.add_argument("--workspace", help="folder of the runs; by default ATOMLAB_WORKSPACE or ./atomlab-runs")
+    parser.add_argument("jupyter", nargs=argparse.REMAINDER, help="more options for jupyter lab, after --")
+    found = parser.read(words)
+    return open_lab(Path.cwd(), found.workspace, [w for w in found.jupyter if w != "--"])
+
+
+_OTHERS: dict[str, tuple[Callable[[list[str]], int], str]] = {
+    "run": (_run, "Run what a spec.yaml describes."),
+    "watch": (_watch, "Follow a run, whoever started it."),
+    "list": (_list, "The runs of the workspace."),
+    "stop": (_stop, "Stop a run; what it made is kept."),
+    "pause": (_pause, "Let a run wait."),
+    "resume": (_resume, "Go on with a paused, stopped, failed or lost run."),
+    "fork": (_fork, "The same run again with other settings."),
+    "models": (_models, "Models and architectures."),
+    "lab": (_lab, "Open the Lab in JupyterLab."),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

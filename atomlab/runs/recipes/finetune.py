@@ -1,0 +1,28 @@
+"""The task finetune: a base model on new data, and if wished its from-scratch twin, step by step in turn."""
+
+from __future__ import annotations
+
+from ... import checkpoint
+from ...training import prepare, settings_of
+from ..execute import RunIO
+from ..inputs import located, prepare_torch
+from ..tasks import FinetuneSpec
+from .arms import Arm, carry_out
+from .loading import divided
+
+__all__ = ["run"]
+
+
+def run(spec: FinetuneSpec, io: RunIO) -> None:
+    """Fine-tune, or go on with it."""
+    prepare_torch(spec)
+    settings = settings_of(spec.strategy, spec)
+    base = checkpoint.load(located(spec.model, io), device=spec.device, dtype=spec.dtype, head=spec.head)
+    parts = divided(spec, io)
+    common = {"seed": spec.seed, "head": spec.head}
+    arms = []
+    if spec.scratch_twin and spec.strategy != "scratch":
+        twin = settings_of("scratch", spec, others=True)
+        arms.append(Arm("scratch", prepare("scratch", twin, base, parts.train, parts.valid, seed=spec.seed), io))
+    arms.append(Arm("finetune", prepare(spec.strategy, settings, base, parts.train, parts.valid, **common), io))
+    carry_out(arms, parts, io)

@@ -1,0 +1,31 @@
+"""The task train: a model from random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ... import checkpoint
+from ...training import prepare, settings_of
+from ..execute import RunIO
+from ..inputs import located, prepare_torch
+from ..tasks import TrainSpec
+from .arms import Arm, carry_out
+from .loading import divided
+
+__all__ = ["run"]
+
+
+def run(spec: TrainSpec, io: RunIO) -> None:
+    """Train, or go on training."""
+    prepare_torch(spec)
+    parts = divided(spec, io)
+    settings = settings_of("scratch", spec)
+    place = located(spec.model, io)
+    if Path(place).exists() or place in checkpoint.embedded():
+        base = checkpoint.load(place, device=spec.device, dtype=spec.dtype)
+    else:
+        base = {**spec.config, "architecture": place}
+    plan = prepare(
+        "scratch", settings, base, parts.train, parts.valid, seed=spec.seed, device=spec.device, dtype=spec.dtype
+    )
+    carry_out([Arm("finetune", plan, io)], parts, io)
