@@ -212,11 +212,13 @@ def test_reader_refuses_what_is_not_dimenet(tmp_path):
     model = small(form="common", elements=[1, 2, 3])
     state = upstream_state(model)
     torch.save(state, tmp_path / "dimenet.pth")
-    again = read(tmp_path / "dimenet.pth", elements=["H", "Li"])
+    with pytest.raises(InputError, match="cutoff"):
+        read(tmp_path / "dimenet.pth")
+    again = read(tmp_path / "dimenet.pth", elements=["H", "Li"], cutoff=5.0)
     assert again.elements == (1, 3)
     assert torch.equal(again.embedding.table[1], model.embedding.table[2])
     state.pop("interaction_blocks.0.lin_up.weight")
     with pytest.raises(InputError, match=r"lacks entries.*interactions.0.up"):
-        from_upstream(state)
+        from_upstream(state, cutoff=5.0)
     with pytest.raises(InputError, match="row for every element"):
         upstream_state(small())

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
-_FAMILIES = ("mace", "gptff", "reann", "equireann")
+_FAMILIES = ("mace", "gptff", "reann", "equireann", "dimenetpp")
 
 
 def read(path: str | Path, **options: Any) -> Potential:
-    """The model in a file of mace-torch (`.model`), GPTFF or REANN (`.pth`, `.pt`, `.npz`), found by what is inside.
+    """The model in a file of mace-torch, GPTFF, REANN or DimeNet++ (.model, .pth, .pt, .npz), found by what is inside.
 
     Nothing in the file is run. `options` go to the reader of the family. Raises InputError for anything else.
     """

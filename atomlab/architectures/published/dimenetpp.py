@@ -71,7 +71,7 @@ def read(path: str | Path, **settings: Any) -> DimeNetPP:
 def from_upstream(
     state: Mapping[str, Any],
     elements: Sequence[int | str] | None = None,
-    cutoff: float = 5.0,
+    cutoff: float | None = None,
     length_unit: str = "nm",
     envelope: int = 6,
     before_skip: int = 1,
@@ -88,6 +88,8 @@ def from_upstream(
     if not paper and "emb.lin_rbf.weight" not in arrays:
         raise InputError("These are no weights of DimeNet++", got=f"{name}: {', '.join(list(arrays)[:3])}")
     weights = _from_haiku(arrays, before_skip) if paper else {_ours(key): value for key, value in arrays.items()}
+    if cutoff is None:
+        raise InputError("Weights of DimeNet++ do not say their cutoff", got=name, mend="Give `cutoff` in Å")
     if elements is None:
         if paper:
             raise InputError("chemtrain's arrays do not name their species", mend="Give `elements` in their order")
@@ -110,7 +112,7 @@ def _ours(key: str) -> str:
     return key
 
 
-def _sizes(weights: Mapping[str, Tensor]) -> dict[str, int]:
+def _sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     def count(pattern: str) -> int:
         return len({match[1] for key in weights if (match := re.match(pattern, key))})
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from .scripted import is_scripted, read_scripted
 
 __all__ = ["fill", "kind_of", "read_data", "refuse_other_kind"]
 
@@ -23,24 +24,23 @@ _SIGNS = {
     "equireann": ("density.rs", "density.nipsin"),
     "reann": ("density.rs", "density.hyper"),
     "mace": ("interactions.0.", "products.0."),
-    "dimenetpp": ("DimeNetPP/~/",),
+    "dimenetpp": ("emb.lin_rbf.", "interaction_blocks.0."),
     "chgnet": ("graph_converter", "atom_embedding.embedding.weight"),
 }
 
 
 def read_data(path: str | Path) -> Any:
-    """The content of a .pth, .pt or .npz file: tensors and plain values only; everything else is refused in words."""
+    """The content of a .pth, .pt or .npz file: tensors and plain values only; everything else is refused in words.
+
+    Of a TorchScript file: its state dict, with the names of its modules' classes.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError("There is no such weight file", got=str(path))
     if path.suffix == ".npz":
         return _read_npz(path)
-    if zipfile.is_zipfile(path) and any("/code/" in name for name in zipfile.ZipFile(path).namelist()):
-        raise InputError(
-            "The file is a TorchScript program, not a state dict",
-            got=path.name,
-            mend="Where you trust it, save its weights: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')",
-        )
+    if is_scripted(path):
+        return read_scripted(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

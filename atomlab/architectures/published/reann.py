@@ -1,7 +1,7 @@
-"""State dicts of the REANN and EquiREANN packages, and back.
+"""State dicts and TorchScript files of the REANN and EquiREANN packages, and back.
 
-Both packages (zhangylch/REANN, bjiangch/EquiREANN) are MIT; their models are whoever trained them. The files hold
-tensors only: sizes are read off them, but not the kind of activation, which the reader must be told.
+Both packages (zhangylch/REANN, bjiangch/EquiREANN) are MIT; their models are whoever trained them. Sizes are read off
+the tensors; the kind of activation is named in TorchScript files only, and else the reader must be told.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from torch import Tensor
 from ...errors import InputError, notice
 from ..reann import REANN, EquiREANN
 from .files import fill, read_data, refuse_other_kind
+from .scripted import ScriptedState
 
 __all__ = ["from_upstream", "read", "upstream_state"]
 
 _TABLES = {"rs": "centre", "inta": "width", "params": "coefficient", "hyper": "contraction"}
 _NETWORK = re.compile(r"(?:density\.ocmod\.memssage_(\d+)|nnmod)\.elemental_nets\.([A-Z][a-z]?)\.(\d+)\.(.+)")
+_ACTIVATIONS = {"Relu_like": "relu_like", "Tanh_like": "tanh_like"}
 _CONSTANTS = ("atomic_energies", "scale", "shift")
 
 
 def read(
     path: str | Path, activation: str | None = None, message_activation: str | None = None, **options: Any
 ) -> REANN | EquiREANN:
-    """The model of a state dict, a training checkpoint (`reannparam`) or an npz of arrays, in the file's type.
+    """The model of a state dict, training checkpoint (`reannparam`), TorchScript file or npz, in the file's type.
 
     activation, message_activation: "relu_like" (the packages' default, taken with a notice if None) or "tanh_like".
     options: `message` and `contraction` of EquiREANN.
@@ -38,7 +40,15 @@ def read(
     data = read_data(path)
     if isinstance(data, Mapping) and "reannparam" in data:
         data = data["reannparam"]
+    if isinstance(data, ScriptedState):
+        activation = activation or _named_activation(data, "nnmod")
+        message_activation = message_activation or _named_activation(data, "density")
     return from_upstream(data, activation, message_activation, Path(path).name, **options)
+
+
+def _named_activation(state: ScriptedState, part: str) -> str | None:
+    names = {name for place, name in state.classes.items() if place.startswith(part)}
+    return next((ours for theirs, ours in _ACTIVATIONS.items() if theirs in names), None)
 
 
 def from_upstream(
