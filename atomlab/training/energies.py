@@ -75,7 +75,8 @@ def _choose(
 ) -> tuple[dict[int, float], list[str], str]:
     """E0 by atomic number, sentences that say why, and the method taken. `found`: energies of a trained base."""
     if isinstance(method, Mapping):
-        return statistics.atomic_energies(train, method)[0], ["as set."], "given"
+        given: dict[int | str, float] = {**method}
+        return statistics.atomic_energies(train, given)[0], ["as set."], "given"
     if method in ("auto", "isolated"):
         try:
             return *statistics.atomic_energies(train, "isolated"), "isolated"

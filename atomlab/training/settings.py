@@ -28,7 +28,7 @@ E0Method = Literal["auto", "isolated", "least-squares", "residuals"]
 
 
 def _field(default: Any, title: str, reason: str, unit: str = "", main: bool = False, **limits: Any) -> Any:
-    extra = {"unit": unit, "main": main}
+    extra: dict[str, Any] = {"unit": unit, "main": main}
     return Field(default, title=title, description=reason, json_schema_extra=extra, **limits)
 
 

@@ -22,7 +22,7 @@ def losses(events):
 
 
 def test_the_loss_falls_and_the_events_tell_the_story():
-    p = plan({**QUICK, "epochs": 60, "batch_structures": 1})
+    p = plan({**QUICK, "epochs": 30, "batch_structures": 1})
     events = list(fit(p))
     kinds = [e.kind for e in events]
     assert (
@@ -32,7 +32,7 @@ def test_the_loss_falls_and_the_events_tell_the_story():
     assert last < first / 10
     done = events[-1].values
     valid = [e.values for e in events if e.kind == "metric" and e.values["split"] == "valid"]
-    assert valid[0]["step"] == 0 and valid[-1]["epoch"] == 60
+    assert valid[0]["step"] == 0 and valid[-1]["epoch"] == 30
     best = min(valid, key=lambda v: v["loss"])
     assert done["best_epoch"] == best["epoch"] and done["forces_rmse"] == pytest.approx(best["forces_rmse"], rel=1e-9)
 
@@ -126,13 +126,11 @@ def test_a_broken_structure_is_named():
 
 
 def test_an_explosion_stops_and_the_best_weights_come_back():
-    p = plan(
-        {**QUICK, "epochs": 200, "learning_rate": 1.0, "clip": 0.0, "warmup": 0.0, "optimiser": "adam", "ema": 0.0}
-    )
+    p = plan({**QUICK, "epochs": 30, "ema": 0.0, "energy_stage": 0.0})
     state = State(p)
     run = fit(p, state)
     for event in run:
-        if event.kind == "best" and event.values["epoch"] >= 2 and state.stage_steps >= 20:
+        if event.kind == "metric" and state.step == 22:
             break
     with torch.no_grad():
         for q in p.potential.parameters():
@@ -152,7 +150,7 @@ def test_missing_labels_take_no_part():
 
 
 def test_forces_only_training_fits_the_constant_afterwards():
-    settings = {**QUICK, "energy_weight": 0.0, "epochs": 40, "e0": {"Si": 7.0}}
+    settings = {**QUICK, "energy_weight": 0.0, "epochs": 25, "e0": {"Si": 7.0}}
     p = prepare("scratch", settings, toy(), dataset(n=8), dataset(n=4, seed=9))
     events = list(fit(p))
     assert not any("energy_rmse" in e.values for e in events if e.kind == "metric")
@@ -166,12 +164,12 @@ def test_batches_by_atoms_and_edges_and_stress_too():
     data = read(frames(n=6, stress=True))
     for size in ({"batch_atoms": 16}, {"batch_edges": 300}):
         p = prepare(
-            "scratch", {"epochs": 30, "learning_rate": 0.01, "stress_weight": 3000.0, **size}, toy(), data, data
+            "scratch", {"epochs": 25, "learning_rate": 0.01, "stress_weight": 3000.0, **size}, toy(), data, data
         )
         events = list(fit(p))
         valid = [e.values for e in events if e.kind == "metric" and e.values["split"] == "valid"]
         assert valid[-1]["stress_rmse"] < valid[0]["stress_rmse"]
-        assert max(e.values["step"] for e in events if "step" in e.values) > 60
+        assert max(e.values["step"] for e in events if "step" in e.values) >= 2 * 25
 
 
 def test_probes_see_the_averaged_weights():
