@@ -105,12 +105,12 @@ def load(
     path = _found(name_or_path)
     with path.open("rb") as file:
         start = file.read(16)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    if _looks_like_safetensors(start):  # first: the length that it starts with may begin with a pickle's byte too
+        potential = _ours(path)
+    elif start[:2] == b"PK" or start[:1] == b"\x80":
         from .architectures.published import read as read_published
 
         potential = read_published(path)
-    elif _looks_like_safetensors(start):
-        potential = _ours(path)
     else:
         raise InputError(
             "This file is no model: it is neither a safetensors file nor one that torch wrote",

@@ -7,7 +7,7 @@ Batatia, Kovács, Simm, Ortner, Csányi, NeurIPS 2022 (arXiv:2206.07697); the va
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..graph import Graph, Needs
 from ..kernels import edge_lengths, half_edges, pair_sum, spherical_harmonics
-from ..potential import Card, Terms
+from ..potential import Card, Potential, Terms
 from .basis import RadialEmbedding, Repulsion
 from .blocks import Bonds, Interaction, Linear, LinearReadout, NonLinearReadout, Product
+from .couplings import Given
 from .trainable import Trainable, choice, element_numbers
 
 __all__ = ["MACE", "FeatureBlock"]
@@ -169,6 +170,23 @@ class MACE(Trainable):
             blocks.append(FeatureBlock(t, l, start, stop))
             start = stop
         return tuple(blocks)
+
+    def describe(self) -> dict[str, Any]:
+        given = {
+            f"{place}.{name}": [str(buffer.dtype).removeprefix("torch."), *buffer.shape]
+            for place, module in self.named_modules()
+            if isinstance(module, Given)
+            for name, buffer in module.named_buffers(recurse=False)
+        }
+        return {**super().describe(), "given": given}
+
+    @classmethod
+    def rebuilt(cls, description: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Potential]) -> MACE:
+        potential = super().rebuilt(description, make)
+        for name, (dtype, *shape) in description.get("given", {}).items():
+            place, _, leaf = name.rpartition(".")
+            potential.get_submodule(place).expect(leaf, shape, getattr(torch, dtype))
+        return potential
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """embedding, interactions.t, products.t and readouts."""

@@ -119,3 +119,15 @@ def test_isolated_atom_is_e0_plus_shift():
         assert float(out.energy) == pytest.approx(-21.0 + 0.2, abs=1e-12) and torch.equal(
             out.forces, torch.zeros(1, 3).double()
         )
+
+
+def test_a_published_model_survives_our_checkpoint(shared, tmp_path):
+    import atomlab
+    from atomlab.architectures.published.mace import upstream_state
+
+    model = atomlab.load(shared / "golden" / "mace" / "m8_saved_model.model", dtype="float64", head="new", device="cpu")
+    again = atomlab.load(atomlab.save(model, tmp_path / "m8.safetensors"), dtype="float64", device="cpu")
+    assert again.head_index(None) == 1 and again.card == model.card
+    mine, theirs = upstream_state(again), upstream_state(model)
+    assert mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
+    assert same(results(model, mixed()), results(again, mixed()))
