@@ -54,9 +54,10 @@ class FinetuneSpec(Spec, _Data, FinetuneSettings):
     kind: Literal["finetune"] = "finetune"
     model: str = setting(..., "Base model, by name or file", role="model", first=True)
     data: str = setting(..., "Data set, by name or file", role="data", first=True)
-    strategy: Literal["naive", "transfer", "scratch"] = setting(
+    strategy: Literal["naive", "transfer", "atomft", "scratch"] = setting(
         "naive",
         "naive: all weights go on learning. transfer: elements that the base does not know start from their relatives. "
+        "atomft: the base stays as it is, and a bounded correction is learned on top. "
         "scratch: random weights in the base's shape, to compare with",
         main=True,
     )

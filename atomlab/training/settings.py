@@ -15,6 +15,7 @@ from ..errors import InputError, nearest
 
 __all__ = [
     "STRATEGIES",
+    "AtomFTSettings",
     "FinetuneSettings",
     "NaiveSettings",
     "ScratchSettings",
@@ -188,7 +189,20 @@ class TransferSettings(NaiveSettings):
     )  # fmt: skip
 
 
-class FinetuneSettings(TransferSettings):
+class AtomFTSettings(TrainingSettings):
+    """Keep the base as it is, bit for bit, and learn a bounded correction per atom on top of it."""
+
+    alpha: float = _field(
+        0.2, "Bound", "Largest correction per atom, either way; 0.1 to 0.4 eV in the AtomFT paper.", "eV/atom",
+        main=True, gt=0, le=10,
+    )  # fmt: skip
+    blocks: int = _field(
+        1, "Blocks", "Interaction blocks of the correction: each adds its range and its cost (AtomFT paper: one is "
+        "mostly enough).", ge=0, le=8,
+    )  # fmt: skip
+
+
+class FinetuneSettings(TransferSettings, AtomFTSettings):
     """The settings of all strategies in one: for a form or a command in which the strategy itself is chosen.
 
     `settings_of(strategy, these)` takes those of the strategy and refuses what was set for another one.
@@ -199,6 +213,7 @@ STRATEGIES: dict[str, type[TrainingSettings]] = {
     "scratch": ScratchSettings,
     "naive": NaiveSettings,
     "transfer": TransferSettings,
+    "atomft": AtomFTSettings,
 }
 
 
