@@ -125,7 +125,7 @@ def as_potential(model: Potential | str | Path) -> Potential:
     return model
 
 
-def as_frames(dataset: Sequence[Atoms] | Any) -> Sequence[Atoms]:
+def as_frames(dataset: Sequence[Atoms] | Any) -> Any:
     """Structures from a data set, a list, one structure, a name or a file."""
     if isinstance(dataset, str | Path):
         from ..data import read

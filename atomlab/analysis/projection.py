@@ -17,9 +17,10 @@ from ..errors import InputError, notice
 
 __all__ = ["FIT_LIMIT", "PCA", "UMAP", "project"]
 
-FIT_LIMIT = 4000  # below umap's 4096 distances are exact, and a search index that takes 30 s to compile is not needed
+FIT_LIMIT = 4000  # all distances between them are held: 64 MB
+FIT_MOST = 4095  # umap-learn can place new points among so many by their distances, and compiles less for it
 FEWEST = 10  # distinct environments below which neighbourhoods mean nothing
-TRANSFORM_ROWS = 2000  # times FIT_LIMIT distances in float64: 64 MB
+TRANSFORM_ROWS = 2000
 Run = Callable[[Callable[[], Any]], Any]  # carries out long work; a task hands in one that watches for a stop
 
 
@@ -80,9 +81,14 @@ class UMAP:
         seed: int = 42,
         limit: int = FIT_LIMIT,
     ):
+        if limit > FIT_MOST:
+            raise InputError(
+                "The UMAP cannot be fitted to so many environments", got=limit, allowed=f"up to {FIT_MOST}"
+            )
         self.neighbours, self.min_dist, self.metric, self.seed, self.limit = neighbours, min_dist, metric, seed, limit
         self.fallback: PCA | None = None
         self.model: Any = None
+        self.fitted: np.ndarray = np.zeros((0, 0), np.float32)
         self.places: dict[bytes, int] = {}
 
     def fit(self, values: np.ndarray, pca: PCA | None = None, run: Run | None = None) -> UMAP:
@@ -101,7 +107,8 @@ class UMAP:
         values = np.ascontiguousarray(sampled[first], dtype=np.float32)
         start = pca.transform(values)
         model = {"n_neighbors": self._neighbours(len(values)), "init": 10 * start / np.abs(start).max()}
-        self.model = (run or _at_once)(lambda: self._fitted(values, model))
+        self.model = (run or _at_once)(lambda: self._trained(values, model))
+        self.fitted = values
         self.places = {row.tobytes(): k for k, row in enumerate(values)}
         return self
 
@@ -137,12 +144,20 @@ class UMAP:
             )
         return neighbours
 
-    def _fitted(self, values: np.ndarray, options: dict[str, Any]) -> Any:
+    def _trained(self, values: np.ndarray, options: dict[str, Any]) -> Any:
+        """umap-learn's model. It is handed the distances, since it would compute them pair by pair in Python."""
         seeds = {"random_state": self.seed, "transform_seed": self.seed, "n_jobs": 1}
-        model = _umap()(min_dist=self.min_dist, metric=self.metric, **seeds, **options)
+        model = _umap()(min_dist=self.min_dist, metric="precomputed", **seeds, **options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # umap's hints on numba and sparse graphs help nobody here
-            return model.fit(values)
+            model.fit(self._distances(values, values))
+        # 30 epochs to place new points, as umap-learn itself does for more than 10,000 of them
+        return model.set_params(n_epochs=90)
+
+    def _distances(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        from scipy.spatial.distance import cdist
+
+        return cdist(a, b, {"manhattan": "cityblock"}.get(self.metric, self.metric)).astype(np.float32)
 
     def _placed(self, block: np.ndarray) -> np.ndarray:
         """Rows that were fitted keep their place; umap finds one for the others."""
@@ -152,7 +167,7 @@ class UMAP:
         if (known < 0).any():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                out[known < 0] = self.model.transform(block[known < 0])
+                out[known < 0] = self.model.transform(self._distances(block[known < 0], self.fitted))
         return out
 
 

@@ -10,7 +10,7 @@ __all__ = ["MapSettings"]
 
 
 def _field(default: Any, title: str, reason: str, unit: str = "", main: bool = False, **limits: Any) -> Any:
-    extra = {"unit": unit, "main": main}
+    extra: dict[str, Any] = {"unit": unit, "main": main}
     return Field(default, title=title, description=reason, json_schema_extra=extra, **limits)
 
 
@@ -28,9 +28,9 @@ class MapSettings(BaseModel):
         "elements (inclusive); those with no others (exclusive) (MACE-MP-0, C.4). Atoms are always compared with atoms "
         "of their own element.", main=True,
     )  # fmt: skip
-    layers: int | Literal["all"] = _field(
-        "all", "Layers", "Layers of the model that describe an atom: all, as in MACE-MP-0's C.4, or one by its number "
-        "(0 = the first, which sees the nearest surroundings only).", ge=-16, le=16,
+    layer: int | None = _field(
+        None, "Layer", "One layer of the model to describe the atoms by (0 = the first, which sees the nearest "
+        "surroundings only); by default all of them, as in MACE-MP-0's C.4.", ge=-16, le=16,
     )  # fmt: skip
     neighbours: int = _field(
         50, "Neighbours", "How many neighbours UMAP keeps together; more shows the large shape, fewer the detail "
@@ -43,11 +43,11 @@ class MapSettings(BaseModel):
         "euclidean", "Distance", "What UMAP calls near (MACE-MP-0: euclidean in the program, manhattan in figure 75)."
     )
     fit_limit: int = _field(
-        4000, "Environments fitted", "Training environments that UMAP is fitted to, the others are placed; above 4,095 "
-        "it compiles half a minute longer.", "environments", ge=10, le=200_000,
+        4000, "Environments fitted", "Training environments that UMAP is fitted to; the others are placed. All "
+        "distances between them are held in memory, 64 MB for 4,000.", "environments", ge=10, le=4095,
     )  # fmt: skip
     points: int = _field(
-        20_000, "Points per set", "Environments of each set that are searched and drawn; more are sampled at random.",
+        5000, "Points per set", "Environments of each set that are searched and drawn; more are sampled at random.",
         "environments", ge=100, le=200_000,
     )  # fmt: skip
     edges: int = _field(

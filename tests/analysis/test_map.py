@@ -18,6 +18,7 @@ from atomlab.errors import InputError
 from atomlab.runs.events import EventLog, Tail
 from atomlab.runs.execute import RunIO, Stopped
 from atomlab.runs.recipes import map as recipe
+from atomlab.runs.spec import as_command, parse
 from atomlab.runs.tasks import MapSpec
 
 COLUMNS = {
@@ -44,7 +45,7 @@ def sets(tmp_path, monkeypatch):
         "test": [silicon(50, labelled=True), silicon(51, 1.2, labelled=True)],
     }
     monkeypatch.setattr(recipe.checkpoint, "load", lambda name, device, dtype, head: Toy())
-    monkeypatch.setattr(recipe.data, "read", data.__getitem__, raising=False)
+    monkeypatch.setattr("atomlab.data.read", data.__getitem__, raising=False)
     md = tmp_path / "md"
     md.mkdir()
     log = EventLog(md)
@@ -54,6 +55,14 @@ def sets(tmp_path, monkeypatch):
             log.write("frame", {"index": k, "time_fs": 20.0 * k})
     log.close()
     return SimpleNamespace(**data, md=md)
+
+
+def test_the_spec_comes_back_from_its_file():
+    spec = MapSpec(model="si-base", train="sw-ge", layer=1, points=500)
+    assert parse(spec.model_dump(mode="json")) == spec
+    assert as_command(spec) == "atomlab map si-base sw-ge --layer 1 --points 500"
+    with pytest.raises(InputError, match="'neighbours' should be greater than or equal to 2"):
+        parse({"kind": "map", "model": "a", "train": "b", "neighbours": 1})
 
 
 def run(tmp_path, **settings):
@@ -136,7 +145,7 @@ def test_a_stop_is_answered_while_umap_works(tmp_path, sets, monkeypatch):
         (tmp_path / "map" / "control" / "stop").touch()
         time.sleep(3)
 
-    monkeypatch.setattr(recipe.UMAP, "_fitted", forever)
+    monkeypatch.setattr(recipe.UMAP, "_trained", forever)
     began = time.monotonic()
     with pytest.raises(Stopped):
         run(tmp_path, test="test")
@@ -149,14 +158,14 @@ def test_what_goes_wrong_in_the_thread_is_raised(tmp_path, sets, monkeypatch):
     def broken(self, values, options):
         raise ZeroDivisionError("umap")
 
-    monkeypatch.setattr(recipe.UMAP, "_fitted", broken)
+    monkeypatch.setattr(recipe.UMAP, "_trained", broken)
     with pytest.raises(ZeroDivisionError, match="umap"):
         run(tmp_path)
 
 
 def test_samples_are_said_and_name_their_places(tmp_path, sets, monkeypatch):
     monkeypatch.setattr(recipe, "MD_ENVIRONMENTS", 20)
-    monkeypatch.setattr(recipe.UMAP, "_fitted", lambda self, values, options: None)
+    monkeypatch.setattr(recipe.UMAP, "_trained", lambda self, values, options: None)
     monkeypatch.setattr(recipe.UMAP, "_placed", lambda self, block: np.zeros((len(block), 2)))
     sets.test.extend(silicon(60 + k) for k in range(40))
     with pytest.warns(errors.Notice) as notices:
@@ -171,7 +180,7 @@ def test_samples_are_said_and_name_their_places(tmp_path, sets, monkeypatch):
 
 
 def test_a_training_set_alone_and_a_missing_trajectory(tmp_path, sets, monkeypatch):
-    monkeypatch.setattr(recipe.UMAP, "_fitted", lambda self, values, options: None)
+    monkeypatch.setattr(recipe.UMAP, "_trained", lambda self, values, options: None)
     monkeypatch.setattr(recipe.UMAP, "_placed", lambda self, block: np.zeros((len(block), 2)))
     (_, last), _, folder = run(tmp_path)
     assert set(last["set"]) == {"train"} and len(last["structure_set"]) == 0

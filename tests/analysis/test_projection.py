@@ -63,6 +63,8 @@ def test_one_column_and_two_points_have_a_map():
         project(np.zeros((0, 3)))
     with pytest.raises(InputError, match="no such map"):
         project(clouds(), method="tsne")
+    with pytest.raises(InputError, match="up to 4095"):
+        project(clouds(), limit=5000)
 
 
 def test_umap_in_one_process():

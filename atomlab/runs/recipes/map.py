@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 
-from ... import checkpoint, data
+from ... import checkpoint
 from ...analysis.descriptors import describe
 from ...analysis.environments import Environments
 from ...analysis.projection import PCA, UMAP
@@ -31,6 +30,7 @@ from ..directory import workspace
 from ..events import Tail
 from ..execute import RunIO
 from ..inputs import located, prepare_torch
+from .loading import load_data
 
 __all__ = ["run"]
 
@@ -45,7 +45,7 @@ class Part:
     """One set of structures: the frames that are mapped, their numbers in their source, their times in fs."""
 
     name: str
-    frames: Sequence[Atoms]
+    frames: Any  # a sequence of ase.Atoms
     index: np.ndarray
     time: np.ndarray
     environments: Environments | None = None
@@ -59,10 +59,11 @@ def run(spec: Any, io: RunIO) -> None:
     parts = [_set("train", spec.train, spec, io)]
     parts += [_set("test", spec.test, spec, io)] if spec.test else []
     parts += [_md(spec, io)] if spec.md else []
+    layers = "all" if spec.layer is None else spec.layer
     for part in parts:
         io.check()
         part.environments = describe(
-            potential, part.frames, layers=spec.layers, edges=spec.edges, errors=part.name != "md", each=_told(io, part)
+            potential, part.frames, layers=layers, edges=spec.edges, errors=part.name != "md", each=_told(io, part)
         )
     train = parts[0].environments
     each = _compared(io)
@@ -82,7 +83,7 @@ def run(spec: Any, io: RunIO) -> None:
 
 def _set(name: str, source: str, spec: Any, io: RunIO) -> Part:
     """A data set. All of the training set is searched; of a test set, so many structures that the map can show them."""
-    frames = data.read(located(source, io))
+    frames = load_data(source, io)
     rows = np.arange(len(frames))
     atoms = np.array([len(a) for a in frames])
     if name != "train" and atoms.sum() > spec.points:
@@ -210,11 +211,11 @@ def _umap(spec: Any, io: RunIO, train: Environments, shown: list[np.ndarray], pc
     """Coordinates of the points of each set, in a UMAP of training environments."""
     umap = UMAP(spec.neighbours, spec.min_dist, spec.metric, spec.seed, spec.fit_limit)
     rows = umap.choose(len(train))
-    text = "UMAP: it compiles first, which takes about 20 s in a fresh process"
+    text = "UMAP: it compiles first, which takes about 15 s in a fresh process"
     umap.fit(train.take(rows), pca, _patiently(io, text))
-    total, places = sum(map(len, shown)), []
+    total, places = sum(len(v) for v in shown), []
     for values in shown:
-        done = sum(map(len, places))
+        done = sum(len(p) for p in places)
         places.append(umap.transform(values, _patiently(io, "UMAP: placing the environments", done, total)))
     return places
 
