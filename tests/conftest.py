@@ -122,7 +122,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     target = os.environ.get("ATOMLAB_TEST_REPORT")
-    if target:
+    if target and not hasattr(config, "workerinput"):  # with -n the controller tells for its workers
         Path(target).parent.mkdir(exist_ok=True)
         Path(target).write_text(json.dumps({"counts": _tally.counts, "skips": _tally.skips}))
     shutil.rmtree(_HOME, ignore_errors=True)

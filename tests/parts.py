@@ -22,11 +22,14 @@ REPORTS = ROOT / ".test-parts"
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
 PYTEST = [PYTHON, "-m", "pytest", "--durations=5"]
 
+# Two processes, a file to each in turn: tests have one torch thread, so the second core would be idle.
+PARALLEL = ["-n", "2", "--dist", "loadfile"]
+
 # name -> (minutes it may take on two cores, commands). The minutes add up to 25.
 PARTS: dict[str, tuple[float, list[list[str]]]] = {
     "install": (6, [["make", "--no-print-directory", "install-test", "browser"]]),
     "lint": (2, [[PYTHON, "-m", "ruff", "check", "."], [PYTHON, "-m", "mypy"]]),
-    "unit+golden": (7, [[*PYTEST, "tests", "--ignore=tests/kernels", "--ignore=tests/e2e"]]),
+    "unit+golden": (7, [[*PYTEST, "tests", "--ignore=tests/kernels", "--ignore=tests/e2e", *PARALLEL]]),
     "kernels": (4, [[*PYTEST, "tests/kernels"]]),
     "e2e": (6, [[*PYTEST, "tests/e2e"]]),
 }
