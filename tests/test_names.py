@@ -6,7 +6,6 @@ import importlib
 import inspect
 import pkgutil
 import types
-from typing import Any
 
 import pytest
 
@@ -31,8 +30,6 @@ PROMISED = {
     "similarity": ("elements",),
     "lab": (),
 }
-# Take a name off this list when it is built; the list ends empty.
-NOT_YET = set("read Dataset evaluate load save finetune train md map run attach descriptors similarity lab".split())
 # Parts of these are extras or exist on some machines only.
 OPTIONAL = {"triton", "dftd3", "lmdb", "phonopy", "ipywidgets", "anywidget", "nglview", "plotly", "jscatter", "pandas"}
 
@@ -66,19 +63,9 @@ def test_the_promised_names_are_public() -> None:
     assert not set(PROMISED) - set(atomlab.__all__)
 
 
-def public(name: str) -> Any:
-    """The public name's value; an expected failure while it is on the list of what is still to be built."""
-    try:
-        return getattr(atomlab, name)
-    except (AttributeError, ImportError):
-        if name in NOT_YET:
-            pytest.xfail(f"atomlab.{name} is still to be built")
-        raise
-
-
 @pytest.mark.parametrize("name", atomlab.__all__)
 def test_a_public_name_is_no_module(name: str) -> None:
-    value = public(name)
+    value = getattr(atomlab, name)
     assert not isinstance(value, types.ModuleType), f"importing a submodule has overwritten atomlab.{name}"
     assert callable(value)
     assert (value.__doc__ or "").strip(), f"atomlab.{name} has no docstring"
@@ -88,7 +75,7 @@ def test_a_public_name_is_no_module(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, parameters in PROMISED.items() if parameters])
 def test_promised_parameters(name: str) -> None:
-    have = inspect.signature(public(name)).parameters
+    have = inspect.signature(getattr(atomlab, name)).parameters
     assert not set(PROMISED[name]) - set(have)
 
 
