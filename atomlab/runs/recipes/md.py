@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.trajectory import TrajectoryWriter
 
-from ... import checkpoint
+from ... import checkpoint, data
 from ...errors import InputError
 from ...simulate.guards import Breakdown
 from ...simulate.md import Frame, simulate
@@ -20,6 +21,7 @@ from ...simulate.observables.rdf import RDF
 from ...simulate.structures import repeated, structure
 from ..execute import Halted, RunIO, Stopped
 from ..inputs import located, prepare_torch
+from ..spec import INPUTS
 from ..tasks import MDSpec
 
 __all__ = ["run"]
@@ -53,8 +55,8 @@ def run(spec: MDSpec, io: RunIO) -> None:
 
 
 def _read(path: str) -> Any:
-    from ... import data
-
+    if Path(path).suffix == ".traj" and Path(path).parent.name == INPUTS:
+        return ase.io.read(path, index=":")  # what we wrote ourselves, with velocities and fixed atoms
     return data.read(path)
 
 
