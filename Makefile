@@ -43,9 +43,8 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@$(PIP) -c constraints.txt -e '.[test]'
 	@touch $@
 
-# JupyterLab refuses to run as root unless told; in a container root is all there is.
 lab: install
-	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start.ipynb $(ARGS)
+	@$(BIN)/atomlab lab -- $(ARGS)
 
 browser: install-test
 	@$(BIN)/python tests/e2e/chromium.py --install
