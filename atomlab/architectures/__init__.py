@@ -46,11 +46,24 @@ def create(name: str, **config: Any) -> Potential:
 
         config["elements"] = [atomic_numbers[e] if isinstance(e, str) else int(e) for e in config["elements"]]
     made = architecture(name)
-    known = [p for p in inspect.signature(made).parameters if p not in ("args", "kwargs")]
+    known = _options(made)
     unknown = [option for option in config if option not in known]
     if unknown:
         raise InputError(f"'{name}' has no option '{unknown[0]}'", allowed=known, mend=nearest(unknown[0], known))
     return made(**config)
+
+
+def _options(made: type[Potential]) -> list[str]:
+    """Names of the options of a class, and of its bases where it hands the rest on to them."""
+    names: list[str] = []
+    for cls in made.__mro__:
+        if "__init__" not in vars(cls):
+            continue
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    return names
 
 
 def models() -> dict[str, str]:
