@@ -49,7 +49,8 @@ def available() -> dict[str, str]:
     """Every backend with 'ready', or with the reason why it cannot be used here."""
     state = {"reference": "ready"}
     for backend in BACKENDS[1:]:
-        state[backend] = "ready" if any(backend in table for table in OPS.values()) else "has no kernels in this version"
+        written = any(backend in table for table in OPS.values())
+        state[backend] = "ready" if written else "has no kernels in this version"
     return state
 
 
@@ -78,5 +79,6 @@ def use(backend: str) -> Iterator[None]:
 
 def _checked(backend: str) -> str:
     if backend not in BACKENDS:
-        raise InputError("There is no such kernel backend", got=backend, allowed=BACKENDS, mend=nearest(backend, BACKENDS))
+        mend = nearest(backend, BACKENDS)
+        raise InputError("There is no such kernel backend", got=backend, allowed=BACKENDS, mend=mend)
     return backend

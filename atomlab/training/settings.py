@@ -194,7 +194,7 @@ class AtomFTSettings(TrainingSettings):
 
     alpha: float = _field(
         0.2, "Bound", "Largest correction per atom, either way; 0.1 to 0.4 eV in the AtomFT paper.", "eV/atom",
-        main=True, gt=0, le=10,
+        gt=0, le=10,
     )  # fmt: skip
     blocks: int = _field(
         1, "Blocks", "Interaction blocks of the correction: each adds its range and its cost (AtomFT paper: one is "

@@ -88,7 +88,7 @@ def _write(run, potential, errors, minutes, given, sizes) -> None:
         ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
     )
     result = {
-        "command": "python tests/reproduce/mlearn_si/run.py " + " ".join(sys.argv[1:]),
+        "command": f"python tests/reproduce/mlearn_si/run.py --threads {given.threads} --epochs {given.epochs}",
         "commit": commit.stdout.strip(),
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {given.threads} threads",

@@ -1,0 +1,39 @@
+"""Which backend runs: asked for by name or environment, said once where it is not there, refused where unknown."""
+
+import pytest
+import torch
+
+from atomlab import errors, kernels
+from atomlab.errors import InputError, Notice
+from atomlab.kernels import dispatch
+
+
+@pytest.fixture
+def silent_before(monkeypatch):
+    monkeypatch.setattr(errors, "_said", set())
+
+
+def test_a_backend_runs_where_it_is_asked_for(monkeypatch):
+    monkeypatch.setitem(dispatch.OPS["segment_sum"], "triton", lambda x, index, size: x.new_full((size,), 7.0))
+    x, index = torch.ones(3), torch.zeros(3, dtype=torch.int64)
+    assert kernels.segment_sum(x, index, 1).item() == 3.0
+    with kernels.use("triton"):
+        assert kernels.segment_sum(x, index, 1).item() == 7.0
+        assert kernels.gather(x, index).sum() == 3.0  # what the backend lacks, the reference does
+    assert kernels.current() == "reference"
+
+
+def test_a_backend_that_is_not_there_is_said_once(monkeypatch, silent_before):
+    monkeypatch.setattr(dispatch, "available", lambda: {"reference": "ready", "triton": "needs a GPU"})
+    monkeypatch.setenv("ATOMLAB_KERNELS", "triton")
+    with pytest.warns(Notice, match="triton needs a GPU. The torch reference is used"):
+        assert kernels.current() == "reference"
+    assert kernels.current() == "reference"
+
+
+def test_an_unknown_backend_is_refused(monkeypatch):
+    monkeypatch.setenv("ATOMLAB_KERNELS", "nubma")
+    with pytest.raises(InputError, match="numba"):
+        kernels.segment_sum(torch.ones(1), torch.zeros(1, dtype=torch.int64), 1)
+    with pytest.raises(InputError), kernels.use("cuda"):
+        pass
