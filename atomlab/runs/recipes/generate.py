@@ -10,6 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +20,8 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.md.langevin import Langevin
 from ase.md.nptberendsen import NPTBerendsen
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 
-from ... import __version__, create
+from ...architectures import create
 from ...build import build
 from ...data import Dataset
 from ...fields import reference_key
@@ -48,10 +48,10 @@ class GenerateSettings(pydantic.BaseModel, extra="forbid"):
         1700.0, "K", "From this temperature on the cell is melted first; below, it starts as a crystal", gt=0
     )
     melt_at: float = _field(7000.0, "K", "Temperature at which a crystal is melted", gt=0, le=20000)
-    melt_time: float = _field(3.0, "ps", "Time spent there", ge=0)
-    settle_time: float = _field(4.0, "ps", "Time at zero pressure, whose second half gives the mean volume", gt=0)
-    equilibrate_time: float = _field(1.0, "ps", "Time at that volume before the first frame is kept", ge=0)
-    spacing: float = _field(500.0, "fs", "Time between frames that are kept", gt=0)
+    melt_time: float = _field(2.0, "ps", "Time spent there", ge=0)
+    settle_time: float = _field(2.0, "ps", "Time at zero pressure, whose second half gives the mean volume", gt=0)
+    equilibrate_time: float = _field(0.5, "ps", "Time at that volume before the first frame is kept", ge=0)
+    spacing: float = _field(400.0, "fs", "Time between frames that are kept", gt=0)
     frames: int = _field(8, "", "Frames kept at each temperature", ge=1)
     timestep: float = _field(1.0, "fs", "Time step of the dynamics", gt=0, le=5)
     friction: float = _field(0.01, "1/fs", "Friction of the Langevin thermostat", gt=0, le=1)
@@ -73,8 +73,8 @@ def generate(settings: GenerateSettings, emit: Emit, check: Callable[[], None] =
     """Run the dynamics and return labelled frames, sorted by temperature and time.
 
     `emit("progress", ...)` is called after each temperature; `check()` often: it may raise to stop. Frames carry
-    `REF_energy`, `REF_forces`, `REF_stress` and in `info`: config_type and group (one per temperature), temperature (K),
-    time (ps since the first equilibration) and start ("crystal" or "melt").
+    `REF_energy`, `REF_forces`, `REF_stress` and in `info`: config_type and group (one per temperature), temperature
+    (K), time (ps since the first equilibration) and start ("crystal" or "melt").
     """
     teacher = create("stillinger-weber", elements=[settings.element])
     temperatures, frames, began = settings.temperatures, [], time.monotonic()
@@ -119,12 +119,16 @@ def _trajectory(
 
 
 def _warm(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=rng, force_temp=True)
-    Stationary(atoms)
+    """Velocities of exactly that temperature, without drift."""
+    momenta = rng.standard_normal((len(atoms), 3)) * np.sqrt(atoms.get_masses() * units.kB * temperature)[:, None]
+    atoms.set_momenta(momenta - momenta.mean(0))
+    atoms.set_momenta(atoms.get_momenta() * np.sqrt(temperature / atoms.get_temperature()))
 
 
 def _langevin(atoms: Atoms, s: GenerateSettings, temperature: float, rng: np.random.Generator) -> Langevin:
-    return Langevin(atoms, s.timestep * units.fs, temperature_K=temperature, friction=s.friction / units.fs, rng=rng)
+    return Langevin(
+        atoms, s.timestep * units.fs, temperature_K=temperature, friction=s.friction / units.fs, rng=rng, fixcm=False
+    )
 
 
 def _settle(atoms: Atoms, s: GenerateSettings, temperature: float, check: Callable[[], None]) -> None:
@@ -149,7 +153,8 @@ def _run(dynamics: Any, picoseconds: float, s: GenerateSettings, check: Callable
 
 
 def _labelled(frame: Atoms, teacher: Potential) -> Atoms:
-    """Coordinates as they will be written (1e-6 Å), wrapped into the cell, and the teacher's labels of exactly these."""
+    """Coordinates as they will be written (1e-6 Å), wrapped into the cell, and the teacher's labels of exactly
+    these."""
     frame.set_cell(np.round(frame.cell.array, 6))
     frame.wrap()
     frame.positions = np.round(frame.positions, 6)
@@ -169,7 +174,8 @@ def save(frames: list[Atoms], settings: GenerateSettings, path: str | Path) -> P
     options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in given.items())
     card = {
         "name": settings.name,
-        "description": f"Bulk {settings.element}, {len(frames[0])} atoms, {settings.lowest:g} to {settings.highest:g} K, "
+        "description": f"Bulk {settings.element}, {len(frames[0])} atoms, {settings.lowest:g} to {settings.highest:g} "
+        "K, "
         "crystal and melt, labelled by a Stillinger-Weber potential",
         "structures": len(frames),
         "elements": [settings.element],
@@ -180,7 +186,7 @@ def save(frames: list[Atoms], settings: GenerateSettings, path: str | Path) -> P
         "settings": settings.model_dump(),
         "seed": settings.seed,
         "content_sha256": dataset.hash(),
-        "made_by": f"atomlab {__version__}",
+        "made_by": f"atomlab {version('atomlab')}",
         "licence": "CC0-1.0",
     }
     path.with_name(path.name.split(".")[0] + ".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
