@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_its_configuration_is_plain_data_and_complete():
         ({"radial_hidden": [0]}, "radial network"),
         ({"elements": []}, "different elements"),
         ({"elements": [14, 14]}, "different elements"),
-        ({"elements": ["Xx"]}, "no such elements"),
+        ({"elements": ["Xx"]}, "elements.*Xx"),
     ],
     ids=str,
 )
@@ -90,8 +91,8 @@ def test_an_unknown_option_is_named_with_its_neighbour():
 def test_features_are_laid_out_invariant_first():
     model = MACE(elements=[14], channels=3, l_nodes=2, l_edges=3, layers=3)
     layout = model.feature_layout
-    assert [(b.layer, b.l) for b in layout] == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (0, 2), (1, 2)]
-    assert layout[0].start == 0 and all(a.stop == b.start for a, b in zip(layout, layout[1:]))
+    assert [(b.layer, b.l) for b in layout] == [(0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1), (1, 2)]
+    assert layout[0].start == 0 and all(a.stop == b.start for a, b in pairwise(layout))
     terms = model.double()(build(crystal(), model.needs))
     assert terms.features.shape == (8, layout[-1].stop) and layout[2].stop == 9
     q, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))
@@ -99,9 +100,8 @@ def test_features_are_laid_out_invariant_first():
     turned = Atoms(atoms.numbers, atoms.positions @ q.T, cell=atoms.cell.array @ q.T, pbc=True)
     other = model(build(turned, model.needs)).features
     assert torch.allclose(terms.features[:, :9], other[:, :9], atol=1e-12)
-    vectors = [
-        f[:, layout[3].start : layout[3].stop].reshape(8, 3, 3).detach().numpy() for f in (terms.features, other)
-    ]
+    columns = slice(layout[3].start, layout[3].stop)
+    vectors = [f[:, columns].reshape(8, 3, 3).detach().numpy() for f in (terms.features, other)]
     assert np.allclose(np.einsum("xy,ayk->axk", q, vectors[0]), vectors[1], atol=1e-12)
     assert not torch.allclose(terms.features[:, 9:], other[:, 9:], atol=1e-6)
 
@@ -157,11 +157,11 @@ def test_one_call_trains_it():
     target = 0.1 * torch.randn(8, 3)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
     losses = []
-    for _ in range(60):
+    for _ in range(40):
         optimiser.zero_grad()
         out = outputs(model, graph, ("energy", "forces"), create_graph=True)
         loss = (out.forces - target).square().mean()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
-    assert losses[-1] < 0.1 * losses[0]
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.3 * losses[0]
