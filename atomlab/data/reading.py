@@ -88,7 +88,9 @@ def _found(path: Path) -> Path:
         )
     folder = path.parent
     beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    hint = nearest(path.name, [*beside, *names]) if folder.is_dir() else f"There is no folder {folder}."
+    # a name without an ending was meant for an embedded data set first
+    near = [nearest(path.name, options) for options in ((beside, names) if path.suffix else (names, beside))]
+    hint = (near[0] or near[1]) if folder.is_dir() else f"There is no folder {folder}."
     raise InputError(
         f"There is no file or embedded data set '{path}'", allowed=f"a file, or {', '.join(names)}", mend=hint
     )

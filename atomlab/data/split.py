@@ -73,6 +73,7 @@ def parts(
         reasons += told
         test = 0
         valid = 0 if "valid" in where else valid
+    _check_sizes(len([w for w in where if w in (None, "train")]), {"valid": valid, "test": test, "train": train})
     strata = [None] * len(dataset) if stratify is None else [str(v) for v in dataset.info(stratify)]
     if stratify is not None:
         reasons.append(f"Each value of '{stratify}' is divided in the same proportion.")
@@ -122,6 +123,16 @@ def _assign(where: list, inside: list[int], groups: list[str], want: dict[str, A
                 where[k] = name
             order.remove(group)
             filled += size
+
+
+def _check_sizes(total: int, want: dict[str, Any]) -> None:
+    wanted = sum(_count(value, total, 1.0, name) for name, value in want.items() if value is not None)
+    if wanted > total or (wanted == total and want["train"] is None):
+        raise InputError(
+            "The parts ask for more structures than there are, with some left to train on",
+            got=want,
+            allowed=f"{total} in all",
+        )
 
 
 def _count(value: float | int | None, total: int, share: float, name: str) -> int:

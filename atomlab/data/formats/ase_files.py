@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
-from ...errors import InputError
+from ...errors import InputError, notice
 
 __all__ = ["lift_results", "read_ase"]
 
 _SAID = {
     "vasp-xml": "VASP: ASE gives stresses as eV/Å^3, tension positive; 'energy' is extrapolated to sigma -> 0, "
-    "'free_energy' "
-    "is the one that the forces derive from (choose it with keys={'energy': 'free_energy'}).",
+    "'free_energy' is the one that the forces derive from (choose it with keys={'energy': 'free_energy'}).",
 }
 _SAID["vasp-out"] = _SAID["vasp-xml"]
+_END = {"vasp-xml": b"</modeling>", "vasp-out": b"General timing and accounting"}
 _INFO = ("energy", "free_energy", "stress")
 _ARRAYS = ("forces",)
 
@@ -39,7 +40,24 @@ def read_ase(path: Path, ase_format: str) -> tuple[list[Atoms], list[str]]:
         raise InputError(f"{path.name} holds no structure", mend="Choose another file")
     stale = sum(lift_results(atoms) for atoms in frames)
     said = [_SAID[ase_format]] if ase_format in _SAID else []
-    return list(frames), said + stale_sentence(stale)
+    return list(frames), said + _cut_short(path, ase_format, len(frames)) + stale_sentence(stale)
+
+
+def _cut_short(path: Path, ase_format: str, n: int) -> list[str]:
+    """ASE reads what is complete of a VASP file that was cut short, and says nothing."""
+    if ase_format not in _END:
+        return []
+    with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+        # in a plain file the end is enough; a gzipped one has to be read through
+        if path.suffix != ".gz":
+            file.seek(max(0, path.stat().st_size - 100_000))
+        if _END[ase_format] in file.read():
+            return []
+    text = (
+        f"{path.name} is cut short (VASP was stopped, or the copy is not whole): the {n} complete structures were read."
+    )
+    notice(f"cut-short-{path}", text)
+    return [text]
 
 
 def _rows(path: Path, ase_format: str) -> list[Atoms]:

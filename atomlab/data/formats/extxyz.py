@@ -26,7 +26,7 @@ __all__ = ["parse_value", "read_extxyz"]
 
 _PAIR = re.compile(
     r"""\s*(?P<key>"(?:[^"\\]|\\.)*"|[^\s="]+)
-        (?:\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\{[^}]*\}|\[[^\]]*(?:\][\s,]*\[[^\]]*)*\]+|[^\s]+))?""",
+        (?:\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\{[^}]*\}|\[[^\]]*(?:\][\s,]*\[[^\]]*)*\]+|[^\s"][^\s]*))?""",
     re.VERBOSE,
 )
 _TRUE, _FALSE = ("T", "True", "true", "TRUE"), ("F", "False", "false", "FALSE")
@@ -261,6 +261,11 @@ def _unquoted(text: str) -> str:
 
 def parse_value(text: str) -> Any:
     """The value of `key=text`: a number, a bool, a string, an array of numbers or bools, or what follows `_JSON`."""
+    if text.startswith("[["):
+        try:
+            return np.array(json.loads(text))
+        except (json.JSONDecodeError, ValueError):
+            return text
     if text[0] in "{[":
         return _array(re.sub(r"[\[\]{},]", " ", text), text)
     text = _unquoted(text)
