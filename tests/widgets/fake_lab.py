@@ -10,11 +10,11 @@ from atomlab_widgets import Lab, Session
 from .fake_runs import FakeClient, germanium
 
 
-def make(workspace: str | Path, pause: float = 0.15, start: bool = True) -> Lab:
-    """The Lab; `pause`: seconds between two epochs or frames of a fake run."""
+def make(workspace: str | Path, pause: float = 0.15, length: int = 40, start: bool = True) -> Lab:
+    """The Lab; `pause`: seconds between two epochs or frames of a fake run, of which there are `length`."""
     folder = Path(workspace)
     folder.mkdir(parents=True, exist_ok=True)
     session = Session(folder)
-    lab = Lab(session=session, client=FakeClient(folder, pause))
+    lab = Lab(session=session, client=FakeClient(folder, pause, length))
     lab.hub.source.give("sw-ge", read(germanium()))
     return lab.start() if start else lab

@@ -219,8 +219,8 @@ def write_map(workspace: Path, md: Path | None = None) -> Path:
 class FakeClient:
     """What the Lab asks of `atomlab.runs`, done by threads that write run directories."""
 
-    def __init__(self, workspace: Path, pause: float = 0.15):
-        self.workspace, self.pause_s = workspace, pause
+    def __init__(self, workspace: Path, pause: float = 0.15, length: int = 40):
+        self.workspace, self.pause_s, self.length = workspace, pause, length
         self.started: list[tuple[str, dict]] = []
 
     def schema(self, kind: str) -> dict[str, Any]:
@@ -252,7 +252,7 @@ class FakeClient:
             writer.event("map", file="map.npz")
             whole = True
         else:
-            whole = {"finetune": finetune_events, "md": md_events}[kind](writer, pause=self.pause_s, asked=asked)
+            whole = {"finetune": finetune_events, "md": md_events}[kind](writer, self.length, self.pause_s, asked)
         if kind == "finetune":
             (writer.path / "best.safetensors").write_bytes(b"")
         writer.end(

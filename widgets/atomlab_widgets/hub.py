@@ -95,17 +95,14 @@ class Hub:
             if key not in self._told:
                 self._told.add(key)
                 self.session.say(key, f"{run.name}: {text}")
-        if run.state in ("failed", "lost"):
-            key = f"run.{run.name}.{run.state}.{run.log.seen}"
-            if key not in self._told:
-                self._told.add(key)
-                self.session.say(
-                    key,
-                    f"{run.name}: {run.sentence()}",
-                    "error",
-                    (("resume", "resume"), ("open", "open")),
-                    self._log(run),
-                )
+        guard = run.state == "stopped" and run.log.by == "guard"
+        key = f"run.{run.name}.{run.state}.{run.log.seen}"
+        if key in self._told or not (guard or run.state in ("failed", "lost")):
+            return
+        self._told.add(key)
+        actions = [("show", "show")] if guard and run.kind == "md" else [("resume", "resume"), ("open", "open")]
+        level = "warning" if guard else "error"
+        self.session.say(key, f"{run.name} {run.sentence()}", level, actions, self._log(run))
 
     def _log(self, run: RunView) -> str:
         for name in ("error.txt", "worker.log", "log.txt"):

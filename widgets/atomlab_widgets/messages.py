@@ -31,7 +31,10 @@ def messages_of(hub: Hub, data_panel: Any = None) -> Action:
         elif data_panel is not None and data_panel.on_message(key, action):
             return
         elif key.startswith("run.") and (run := hub.book.get(key.split(".")[1])) is not None:
-            if action == "resume":
+            if action == "show":
+                last = len(hub.trajectory(run)) - 1
+                session.dispatch("select", source=run.name, frame=max(0, last), atoms=run.log.atoms)
+            elif action == "resume":
                 hub.client.resume(run.path)
                 session.dispatch("clear", prefix=key)
                 hub.book.nudge()

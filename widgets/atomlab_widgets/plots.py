@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ SETS = {"train": "#0072b2", "valid": "#e69f00", "test": "#009e73", "md": "#8e44a
 RUNS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b8860b")
 BASE, TWIN = "#555555", "#b0b0b0"
 CLEAR = "rgba(0,0,0,0)"
+IMPORTING = threading.Lock()
 
 
 def run_colour(index: int) -> str:
@@ -20,8 +22,11 @@ def run_colour(index: int) -> str:
 
 def figure(rows: int = 1, cols: int = 1, height: int = 260, **subplots: Any) -> Any:
     """An empty FigureWidget with the Lab's look; zooming survives updates."""
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
+    with IMPORTING:
+        # plotly asks a half-imported pandas for its classes if another thread imports that meanwhile: so pandas first
+        import pandas  # noqa: F401, ICN001
+        import plotly.graph_objects as go
+        from plotly.subplots import make_subplots
 
     if rows * cols > 1:
         base = make_subplots(rows=rows, cols=cols, **subplots)

@@ -33,6 +33,8 @@ class Log:
     files: dict[str, str] = field(default_factory=dict)  # parity, map
     reason: str = ""
     said: str = ""  # the last state that was said
+    by: str = ""  # who stopped it: user, guard
+    atoms: tuple[int, ...] = ()  # those that a guard stopped it for
     seen: int = 0  # events so far
 
 
@@ -67,7 +69,8 @@ def fold(log: Log, event: Mapping[str, Any]) -> None:
     elif kind in ("parity", "map"):
         log.files[kind] = event.get("file", f"{kind}.npz")
     elif kind == "state":
-        log.said, log.reason = event.get("state", ""), event.get("reason") or ""
+        log.said, log.reason, log.by = event.get("state", ""), event.get("reason") or "", event.get("by") or ""
+        log.atoms = tuple(int(a) for a in event.get("atoms") or ())
 
 
 def _drop_from(columns: dict[str, list[float]], key: str, value: float) -> None:
@@ -146,7 +149,8 @@ class RunView:
         if self.state == "lost":
             return "its process has ended without a word; what was saved is kept, and it can be resumed"
         if self.state in ("failed", "stopped"):
-            return f"{self.state}: {log.reason}" if log.reason else self.state
+            plain = log.reason.removeprefix("Stopped: ")
+            return f"{self.state}: {plain}" if plain else self.state
         p = log.progress
         if not p:
             return "waits for the worker" if self.state == "queued" else "starts"

@@ -26,7 +26,7 @@ UNITS = {"similarity": "(no unit)", "force_error": "eV/Å", "time": "ps"}
 class MapScatter:
     """One plot of one map in one projection: `widget` is shown, `on_select` hears a lasso or a click."""
 
-    def __init__(self, data: MapData, projection: str, width: int, height: int, dark: bool):
+    def __init__(self, data: MapData, projection: str, colour: str, width: int, height: int, dark: bool):
         import jscatter
         import pandas as pd
 
@@ -41,6 +41,7 @@ class MapScatter:
         size = 5 if len(table) < 20_000 else 3
         self.plot = jscatter.Scatter(data=table, x="x", y="y", width=width, height=height, axes=False, size=size)
         self.plot.lasso(initiator=False)
+        self.paint(colour)  # before there is a widget: a page that is just loading may miss a change
         self.widget = self.plot.widget
         self.widget.toolbar_buttons = []  # ours stand above it, with words
         self.look(width, dark)

@@ -159,6 +159,7 @@ class Panel:
 
     # --- form and start ----------------------------------------------------------------------------------------------
     hidden: tuple[str, ...] = ()  # settings that other parts of the panel give
+    labels: dict[str, str] = {}  # plainer words than the settings' own names
     main: tuple[str, ...] = ()  # settings in sight; empty: those that the task marks
 
     def suggested(self) -> dict[str, tuple[Any, str]]:
@@ -180,7 +181,7 @@ class Panel:
         return form
 
     def _fields(self) -> list[dict]:
-        return fields(self.schema, self.main, self.hidden, suggested=self.suggested())
+        return fields(self.schema, self.main, self.hidden, self.labels, self.suggested())
 
     def update_form(self) -> None:
         """Bring suggestions up to date (model, data) and take settings that came from elsewhere (fork)."""

@@ -29,6 +29,7 @@ class FinetunePanel(Panel):
 
     id, title, kind = "finetune", "Fine-tune", "finetune"
     hidden = ("kind", "model", "data", "name", "left_out")
+    labels = {"train": "learn from", "valid": "validate on", "scratch_twin": "also from scratch"}
     main = ("strategy", "effort", "train", "valid", "scratch_twin")
 
     def build(self) -> list[ipywidgets.Widget]:
@@ -62,7 +63,7 @@ class FinetunePanel(Panel):
         new = [SYMBOLS[z] for z in self.hub.unknown_elements()]
         if new:
             found["strategy"] = ("transfer", f"{short(self.session.model)} has never seen {' and '.join(new)}")
-        if self.session.data == "sw-ge":
+        if self.session.data == "sw-ge" and len(self.hub.source) >= 50:
             found["train"] = (10, "Ten structures show what a base model is worth (Si to Ge transfer paper)")
             found["valid"] = (40, "Forty others measure the error well enough")
         found["scratch_twin"] = (True, "Seen beside it, the run from scratch shows what the base is worth")
@@ -76,8 +77,12 @@ class FinetunePanel(Panel):
             self.headline.value = f"<b>{safe(run.name)}</b>: {safe(self._told(run))}"
         else:
             model, data = safe(short(self.session.model)), safe(short(self.session.data))
-            why = "" if settled else self.suggested().get("strategy", ("", ""))[1]
-            self.headline.value = f"<b>{model}</b> learns from <b>{data}</b>. {safe(sentence(why))}"
+            if run is not None and settled:
+                model, data = (safe(short(str(run.spec.get(k, "")))) for k in ("model", "data"))
+                self.headline.value = f"<b>{safe(run.name)}</b>: {model} has learned from {data}."
+            else:
+                why = sentence(self.suggested().get("strategy", ("", ""))[1])
+                self.headline.value = f"<b>{model}</b> learns from <b>{data}</b>. {safe(why)}"
         self._cards()
         for widget in (self.form, self.cards):
             widget.layout.display = "none" if settled and not self.unfolded else ""

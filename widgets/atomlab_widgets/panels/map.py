@@ -11,6 +11,7 @@ from ..action import Action, Table, button, guarded, html, select, words
 from ..hub import short
 from ..mapdata import MapData
 from ..markup import safe, small_table
+from ..plots import IMPORTING
 from ..runlog import RunView
 from ..scatter import COLOURS, MapScatter
 from ..session import Selection
@@ -18,12 +19,12 @@ from .base import Panel
 
 HEIGHT, SIDE = 276, 272
 COLUMNS = [
-    {"name": "who", "label": "environment", "width": 120, "grow": 1},
-    {"name": "similarity", "label": "similarity", "width": 68, "grow": 0, "right": True},
+    {"name": "who", "label": "environment", "width": 100, "grow": 1},
+    {"name": "similarity", "label": "similarity", "width": 80, "grow": 0, "right": True},
     {
         "name": "error",
         "label": "ΔF (eV/Å)",
-        "width": 68,
+        "width": 80,
         "grow": 0,
         "right": True,
         "title": "length of the force error (eV/Å), where labels exist",
@@ -113,7 +114,8 @@ class MapPanel(Panel):
 
     # --- picture -----------------------------------------------------------------------------------------------------
     def make_picture(self) -> None:
-        import jscatter  # noqa: F401  a second and 100 MB: now, not when the first map is ready
+        with IMPORTING:
+            import jscatter  # noqa: F401  a second and 100 MB: now, not when the first map is ready
 
         self.picture.children = ()
 
@@ -135,9 +137,8 @@ class MapPanel(Panel):
         self._find_marked(data)
 
     def _make(self, data: MapData) -> None:
-        self.scatter = MapScatter(data, self.projection, self._width(), HEIGHT, self.hub.dark)
+        self.scatter = MapScatter(data, self.projection, self.colour, self._width(), HEIGHT, self.hub.dark)
         self.scatter.mode(self.mode)
-        self.scatter.paint(self.colour)
         self.scatter.on_select(guarded(self.take, self.session.report))
         self.picture.layout.width, self.picture.layout.overflow = f"{self._width()}px", "hidden"
         self.picture.children = (self.scatter.widget,)

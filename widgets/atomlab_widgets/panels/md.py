@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import html as escape
 from typing import Any
 
 import ipywidgets
 import numpy as np
 
 from .. import plots
-from ..action import Action, button, html, words
+from ..action import Action, button, html, select, words
 from ..frames import SYMBOLS
 from ..hub import short
+from ..markup import safe
 from ..runlog import RunView, thinned
+from ..session import Selection
 from .base import Panel
 
 # fs per square root of amu: a tenth of the period of a stiff bond of that element (H2 8 fs at 1 amu, heavier: slower)
 LIMIT_FS = 1.0
+CRYSTALS = ("C", "Si", "Ge", "Cu", "Ni", "Al", "Li", "Mo")
 
 
 class MDPanel(Panel):
@@ -28,9 +30,9 @@ class MDPanel(Panel):
 
     def build(self) -> list[ipywidgets.Widget]:
         self.where = Action().on(self.clicked, self.session.report)
+        self._model, self._start, self.unfolded = "", "", False
         self.form = self.make_form()
         self.speed = html("", "al-quiet")
-        self._model, self._start, self.unfolded = "", "", False
         return [self.headline, self.where, self.form, self.buttons, self.note, self.picture, self.speed, self.links]
 
     def listens(self) -> tuple[str, ...]:
@@ -50,26 +52,37 @@ class MDPanel(Panel):
         return self._model if self._model in names else names[0]
 
     def starts(self) -> list[tuple[str, str]]:
-        """Where the first positions may come from."""
-        chosen, source = self.session.selection, self.hub.source
-        found = []
+        """Where the first positions may come from; the first is taken if nothing is chosen."""
+        chosen, source, found = self.session.selection, self.hub.source, []
+        run = self.book.get(chosen.source)
         if chosen.source == "dataset" and len(source):
-            found.append(
-                (
-                    f"{self.session.data}#{chosen.frame}",
-                    f"the shown frame ({short(self.session.data)} {chosen.frame + 1})",
-                )
-            )
-        elif chosen.source != "dataset" and self.book.get(chosen.source) is not None:
-            path = self.book.runs[chosen.source].path / "trajectory.traj"
+            name = f"{short(self.session.data)} {chosen.frame + 1}"
+            found.append((f"{self.session.data}#{chosen.frame}", f"the shown frame ({name})"))
+        elif run is not None:
+            path = run.path / "trajectory.traj"
             found.append((f"{path}#{chosen.frame}", f"the shown MD frame ({chosen.frame + 1})"))
-        if source.columns is not None and len(source):
-            hottest = int(np.nanargmax(np.nan_to_num(source.columns.energy, nan=-np.inf)))
-            found.append((f"{self.session.data}#{hottest}", f"the frame highest in energy ({hottest + 1})"))
-            symbol = next(iter(element_symbols(source.dataset)), "")
-            if symbol:
-                found.append((f"bulk:{symbol},size=2x2x2", f"a perfect {symbol} crystal, 64 atoms"))
-        return list(dict(reversed(found)).items())[::-1]
+        if source.columns is not None and np.isfinite(source.columns.energy).any():
+            high = (f"{self.session.data}#{self.highest()}", f"the frame highest in energy ({self.highest() + 1})")
+            # nobody has pointed at a frame yet: what moves most is the better beginning
+            found.insert(0 if chosen == Selection() else len(found), high)
+        symbols = [SYMBOLS[z] for z in source.dataset.elements] if source.dataset is not None else []
+        if len(symbols) == 1 and symbols[0] in CRYSTALS:
+            found.append((f"bulk:{symbols[0]},size=2x2x2", f"a perfect {symbols[0]} crystal"))
+        return list(dict(found).items())
+
+    def highest(self) -> int:
+        """The frame with the highest energy per atom."""
+        columns = self.hub.source.columns
+        return int(np.nanargmax(columns.energy)) if columns is not None else 0
+
+    def suggested(self) -> dict[str, tuple[Any, str]]:
+        """The temperature that a frame of the data set was made at, where it says so."""
+        source, _, frame = self.structure.rpartition("#")
+        if source != self.session.data or self.hub.source.dataset is None:
+            return {}
+        told = self.hub.source.dataset[int(frame)].info.get("temperature")
+        why = f"The temperature at which frame {int(frame) + 1} was made"
+        return {"temperature": (float(told), why)} if told else {}
 
     @property
     def structure(self) -> str:
@@ -100,22 +113,22 @@ class MDPanel(Panel):
         settled = run is not None and (run.active or bool(run.log.frames["step"]))
         for widget in (self.form, self.where):
             widget.layout.display = "none" if settled and not self.unfolded else ""
-        model = escape.escape(dict(self.models())[self.model])
+        model = safe(dict(self.models())[self.model])
         if busy:
             spec = run.spec
             self.headline.value = (
-                f"<b>{escape.escape(run.name)}</b>: {spec.get('ensemble', 'nvt-langevin')} at "
-                f"{spec.get('temperature', 300):g} K with {escape.escape(short(str(spec.get('model', ''))))}"
+                f"<b>{safe(run.name)}</b>: {spec.get('ensemble', 'nvt-langevin')} at "
+                f"{spec.get('temperature', 300):g} K with {safe(short(str(spec.get('model', ''))))}"
             )
         else:
             self.headline.value = f"<b>{model}</b> moves the atoms; they are seen at the right as they are computed."
         if not settled or self.unfolded:
             self.where.show(
-                select_of("model", "model", self.models(), self.model),
-                select_of("structure", "start from", self.starts(), self.structure),
+                select("model", "model", self.models(), self.model),
+                select("structure", "start from", self.starts(), self.structure),
             )
         self._buttons(run, settled)
-        self.note.value = self.progress(run) if settled else escape.escape(self.warning())
+        self.note.value = self.progress(run) if settled else safe(self.warning())
         if self.structure:
             self.copy_links("md", self.values())
 
@@ -210,6 +223,7 @@ class MDPanel(Panel):
 
     def draw_picture(self) -> None:
         run = self.run
+        self.picture.layout.display = "none" if run is None else ""
         if run is None:
             self.speed.value = "Temperature, energies (from their first value) and the radial distribution appear here."
             return
@@ -279,18 +293,3 @@ def relative(energy: list[float], atoms: int) -> list[float]:
     values = np.array(energy, dtype=float)
     finite = values[np.isfinite(values)]
     return (1000 * (values - finite[0]) / atoms).tolist() if len(finite) else []
-
-
-def element_symbols(dataset: Any) -> list[str]:
-    """Symbols, if the data set holds one element only (a crystal is then obvious)."""
-    from .data import source_elements
-
-    found = source_elements(dataset)
-    return found if len(found) == 1 and found[0] in ("C", "Si", "Ge", "Cu", "Ni", "Al", "Li", "Mo") else []
-
-
-def select_of(id: str, label: str, options: list[tuple[str, str]], value: str) -> dict:
-    """A drop-down of the row."""
-    from ..action import select
-
-    return select(id, label, options, value)

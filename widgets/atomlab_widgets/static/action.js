@@ -121,7 +121,7 @@ function tabs(model, el) {
     bar.replaceChildren(...model.get("items").map((tab) => h("button", {
       type: "button", role: "tab", "data-id": tab.id, "aria-selected": String(!!tab.on), tabindex: tab.on ? 0 : -1, title: tab.title,
       onclick: () => say(model, tab.id),
-    }, tab.label, tab.badge ? h("span", { class: `al-badge al-${tab.state}` }, tab.badge) : null)));
+    }, h("span", {}, tab.label), tab.badge ? h("span", { class: `al-badge al-${tab.state}` }, tab.badge) : null)));
     if (focused) bar.querySelector("[aria-selected=true]")?.focus();
   };
   bar.addEventListener("keydown", (event) => {
