@@ -139,7 +139,7 @@ def _add_settings(
         field, about = spec.model_fields[name], details(spec.model_fields[name])
         text = _help(field, about.get("unit", ""))
         if name in first:
-            count = {} if needed and field.is_required() else {"nargs": "?"}
+            count: dict[str, Any] = {} if needed and field.is_required() else {"nargs": "?"}
             parser.add_argument(name, help=text, metavar=name.upper(), default=argparse.SUPPRESS, **count)
             continue
         group, option = (main if about.get("main") else more), f"--{name.replace('_', '-')}"
@@ -345,13 +345,12 @@ def _models(words: list[str]) -> int:
 
 
 def _lab(words: list[str]) -> int:
-    from .runs.notebook import open_lab
+    from .runs import notebook
 
-    parser = _Parser("lab", "Open JupyterLab on the start notebook.")
+    parser = _Parser("lab", "Open JupyterLab on the start notebook. Other options go to jupyter lab.")
     parser.add_argument("--workspace", help="folder of the runs; by default ATOMLAB_WORKSPACE or ./atomlab-runs")
-    parser.add_argument("jupyter", nargs=argparse.REMAINDER, help="more options for jupyter lab, after --")
-    found = parser.read(words)
-    return open_lab(Path.cwd(), found.workspace, [w for w in found.jupyter if w != "--"])
+    found, rest = parser.parse_known_args(words)  # the rest is for jupyter lab: --no-browser, --port=8889
+    return notebook.open_lab(Path.cwd(), found.workspace, [word for word in rest if word != "--"])
 
 
 _OTHERS: dict[str, tuple[Callable[[list[str]], int], str]] = {

@@ -41,7 +41,7 @@ def setting(
     role: "model", "data" or "structure" for inputs by name or path. first: given without its name, as in
     `atomlab finetune MODEL DATA`.
     """
-    extra = {"unit": unit, "main": main, "role": role, "first": first}
+    extra: dict[str, Any] = {"unit": unit, "main": main, "role": role, "first": first}
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 

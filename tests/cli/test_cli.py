@@ -169,6 +169,18 @@ def test_the_start_notebook(tmp_path: Path) -> None:
     assert start_notebook(tmp_path).parent.name == "notebooks"
 
 
+def test_the_lab_passes_options_on(monkeypatch, tmp_path, capsys) -> None:
+    asked = []
+    monkeypatch.setattr("atomlab.runs.notebook.open_lab", lambda *arguments: asked.append(arguments) or 0)
+    monkeypatch.chdir(tmp_path)
+    assert run("lab --workspace mine --no-browser --port=8889") == 0
+    assert asked == [(tmp_path, "mine", ["--no-browser", "--port=8889"])]
+    with pytest.raises(SystemExit) as ended:
+        run("lab --help")
+    assert ended.value.code == 0
+    assert len(asked) == 1
+
+
 def test_as_command_of_every_task_is_read_back() -> None:
     """Every setting survives the way through the command line."""
     from pydantic_core import PydanticUndefined

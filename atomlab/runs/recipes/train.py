@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ... import checkpoint
 from ...training import prepare, settings_of
@@ -21,6 +22,7 @@ def run(spec: TrainSpec, io: RunIO) -> None:
     parts = divided(spec, io)
     settings = settings_of("scratch", spec)
     place = located(spec.model, io)
+    base: Any
     if Path(place).exists() or place in checkpoint.embedded():
         base = checkpoint.load(place, device=spec.device, dtype=spec.dtype)
     else:
