@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from ase import Atoms
@@ -25,7 +26,7 @@ class Finding:
     text: str
     value: float | None = None
     limit: float | None = None
-    curve: dict[str, list] = field(default_factory=dict)
+    curve: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict:
         """Plain JSON data."""
