@@ -59,7 +59,7 @@ def _options(made: type[Potential]) -> list[str]:
     for cls in made.__mro__:
         if "__init__" not in vars(cls):
             continue
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        parameters = list(inspect.signature(vars(cls)["__init__"]).parameters.values())[1:]
         names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         if all(p.kind is not p.VAR_KEYWORD for p in parameters):
             break

@@ -63,9 +63,7 @@ class Couplings(Given):
         """One matrix (2 l3 + 1, (2 l2 + 1) (2 l1 + 1)) per path, in the type and on the device of `like`."""
         key = (like.dtype, like.device)
         if key not in self._made:
-            self._made[key] = tuple(
-                torch.tensor(self._matrix(*p), dtype=like.dtype, device=like.device) for p in self.paths
-            )
+            self._made[key] = tuple(_kept(self._matrix(*path), like) for path in self.paths)
         return self._made[key]
 
     def _matrix(self, l1: int, l2: int, l3: int) -> np.ndarray:
@@ -111,8 +109,8 @@ class Contraction(Given):
             for n, (_, b, f) in enumerate(parts):
                 basis[rows[n] : rows[n + 1], :, ranks[n] : ranks[n + 1]] = b
                 fold[ranks[n] : ranks[n + 1], paths[n] : paths[n + 1]] = f
-            tables = [torch.tensor(t, dtype=like.dtype, device=like.device) for t in (basis, fold)]
-            self._made[key] = ([torch.tensor(index, device=like.device) for index, _, _ in parts], *tables)
+            index = [_kept(tuples, like, whole=True) for tuples, _, _ in parts]
+            self._made[key] = (index, _kept(basis, like), _kept(fold, like))
         return self._made[key]
 
     def expect(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> None:
@@ -123,3 +121,9 @@ class Contraction(Given):
             weight = self.weights_max if order == self.order else self.weights[self.order - 1 - order]
             if weight.shape[1] != shape[-1]:
                 weight.data = weight.new_empty(weight.shape[0], shape[-1], weight.shape[2])
+
+
+def _kept(value: np.ndarray, like: Tensor, whole: bool = False) -> Tensor:
+    """A tensor that outlives the call, whatever its mode; on the device and, unless `whole`, in the type of `like`."""
+    with torch.inference_mode(False):
+        return torch.from_numpy(np.array(value)).to(device=like.device, dtype=None if whole else like.dtype)

@@ -165,3 +165,13 @@ def test_one_call_trains_it():
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.3 * losses[0]
+
+
+def test_a_look_in_inference_mode_does_not_spoil_training():
+    model = MACE(elements=[14], l_nodes=1, l_edges=3, correlation=3).double()
+    graph = build(crystal(), model.needs)
+    with torch.inference_mode():
+        energy = model(graph).energy.clone()
+    out = outputs(model, graph, ("energy", "forces"), create_graph=True)
+    out.forces.square().sum().backward()
+    assert torch.allclose(out.energy.detach(), energy)

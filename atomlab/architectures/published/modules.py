@@ -57,6 +57,8 @@ class Stub:
     """What stands for an object of the file: the name of its class, the arguments it was to be made with, its state."""
 
     __slots__ = ("args", "state")
+    args: tuple[Any, ...]
+    state: dict[Any, Any]
     name = ""
 
     def __new__(cls, *args: Any) -> Stub:

@@ -95,4 +95,5 @@ def _padded(i: Tensor, j: Tensor, pair: Tensor, against: Tensor, atoms: int) -> 
 def _signs(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(3, size): 0 for an empty place, 1, and the parity (-1)^l of a bond seen from its other end."""
     parity = [(-1.0) ** math.isqrt(m) for m in range(size)]
-    return torch.tensor([[0.0] * size, [1.0] * size, parity], dtype=dtype, device=device)
+    with torch.inference_mode(False):  # it is kept, and may be needed for a derivative later
+        return torch.tensor([[0.0] * size, [1.0] * size, parity], dtype=dtype, device=device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,7 +33,7 @@ def spherical_harmonics(unit: Tensor, l_max: int) -> Tensor:
 def _step(l: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Matrix (3 (2 l - 1), 2 l + 1) from Y_(l-1) times (x, y, z) to Y_l."""
     s = math.sqrt
-    table = torch.zeros(2 * l - 1, 3, 2 * l + 1, dtype=torch.float64)
+    table = np.zeros((2 * l - 1, 3, 2 * l + 1))
     x, y, z = 0, 1, 2
     if l == 2:
         norm = s(5.0 / 3.0)  # Y_1 carries sqrt 3, Y_2 sqrt 5
@@ -57,4 +58,5 @@ def _step(l: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     for out, sum_of in terms.items():
         for left, right, value in sum_of:
             table[left, right, out] = norm * value
-    return table.flatten(0, 1).to(dtype=dtype, device=device)
+    with torch.inference_mode(False):  # it is kept, and may be needed for a derivative later
+        return torch.tensor(table.reshape(-1, 2 * l + 1), dtype=dtype, device=device)
