@@ -119,13 +119,15 @@ def check_training_reaches_all(potential, structures):
 def check_rebuilds(potential, structures):
     """`type(self)(**config)` from JSON, with the state dict, is the same model; E0 stay float64 in a float32 model."""
     graph = build(list(structures), potential.needs)
+    potential.shift.fill_(1.0 / 3.0)
     again = type(potential)(**json.loads(json.dumps(potential.config))).double().eval()
     again.load_state_dict(potential.state_dict())
     assert torch.equal(again(graph).energy, potential(graph).energy)
     assert again.card == potential.card
     single = again.float()
-    assert single.atomic_energies.dtype == torch.float64
-    assert torch.equal(single.atomic_energies, potential.atomic_energies)
+    for name in ("atomic_energies", "scale", "shift"):
+        assert getattr(single, name).dtype == torch.float64
+        assert torch.equal(getattr(single, name), getattr(potential, name))
     energy = single(graph.to(dtype=torch.float32)).energy
     assert energy.dtype == torch.float64
     assert torch.allclose(energy, potential(graph).energy, rtol=1e-4, atol=1e-3)

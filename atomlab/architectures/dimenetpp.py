@@ -16,15 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..graph import Graph, Needs
-from ..kernels import (
-    bessel,
-    edge_lengths,
-    gather,
-    polynomial_envelope,
-    spherical_bessel,
-    triplet_cosines,
-    zonal_harmonics,
-)
+from ..kernels import bessel, edge_lengths, polynomial_envelope, spherical_bessel, zonal_pairs
 from ..potential import Card, Terms
 from ..units import LENGTH
 from .dimenetpp_blocks import DirectedGraph, Embedding, Interaction, Output, Sizes, bessel_zeros, start_orthogonal
@@ -114,7 +106,7 @@ class DimeNetPP(Trainable):
             contains={"zbl": "no", "d3": "no"},
         )
         super().__init__(config, card)
-        self.needs = Needs((float(cutoff),), ((float(cutoff), float(cutoff)),))
+        self.needs = Needs((float(cutoff),))
         self._make(config)
 
     def _make(self, c: Mapping[str, Any]) -> None:
@@ -148,22 +140,16 @@ class DimeNetPP(Trainable):
         return Terms(energy, atoms, features, features)
 
     def directed(self, graph: Graph) -> DirectedGraph:
-        """The graph with its basis functions."""
+        """The graph with its basis functions. A triplet k -> j -> i is two edges with the centre j: to k and to i."""
         c, cutoff = self.config, self.needs.cutoffs[0]
-        edges, triplets = graph.edges[cutoff], graph.triplets[self.needs.triplets[0]]
-        vectors = graph.vectors(cutoff)
+        edges, vectors = graph.edges[cutoff], graph.vectors(cutoff)
         lengths = edge_lengths(vectors)
         x = lengths / cutoff
         envelope = polynomial_envelope(x, c["envelope"])
-        # a triplet's edges both start at its centre j: the first is the message j -> i backwards, the second is k -> j
-        cosine = triplet_cosines(vectors, lengths, triplets.a, triplets.b)
-        cosine = cosine if c["angle"] == "bond" else -cosine
-        waves = self._waves(x, envelope / x if c["spherical_envelope"] == "divided" else envelope)
-        zonal = zonal_harmonics(cosine, c["spherical"] - 1)
-        spherical = gather(waves, triplets.b).unflatten(1, (c["spherical"], -1)) * zonal[:, :, None]
-        into = edges.reverse.index_select(0, triplets.a)
         radial = envelope[:, None] * bessel(x, self.frequencies, self._radial_factor(x))
-        return DirectedGraph(edges.i, edges.j, radial, spherical.flatten(1), into, triplets.b)
+        waves = self._waves(x, envelope / x if c["spherical_envelope"] == "divided" else envelope)
+        zonal = zonal_pairs(vectors / lengths[:, None], edges.i, len(graph.numbers), c["spherical"] - 1)
+        return DirectedGraph(edges.i, edges.j, edges.reverse, radial, waves, zonal)
 
     def _radial_factor(self, like: Tensor) -> Tensor:
         if self.config["radial_basis"] == "bare":
@@ -172,11 +158,15 @@ class DimeNetPP(Trainable):
         return like.new_tensor(math.sqrt(2.0) * cutoff**-1.5)
 
     def _waves(self, x: Tensor, envelope: Tensor) -> Tensor:
-        """Envelope times N_ln j_l(z_ln x), column l N + n - 1: (E, L N)."""
+        """Envelope times N_ln j_l(z_ln x): (E, L, N)."""
         degrees, number = self.config["spherical"], self.config["radial"]
         zeros, factors = (x.new_tensor(table).flatten() for table in bessel_zeros(degrees, number))
+        if self.config["angle"] == "turn":
+            # P_l of 180 degrees minus the angle is (-1)^l P_l
+            factors = factors * (-1.0) ** torch.arange(degrees, device=x.device).repeat_interleave(number)
         order = torch.arange(degrees, device=x.device).repeat_interleave(number)
-        return spherical_bessel(x[:, None] * zeros, order) * factors * envelope[:, None]
+        waves = spherical_bessel(x[:, None] * zeros, order) * factors * envelope[:, None]
+        return waves.unflatten(1, (degrees, number))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """embedding; interactions.0 and on; readouts."""
@@ -205,7 +195,7 @@ def _resolved(config: dict[str, Any]) -> dict[str, Any]:
         config["atom_features"] = int(config["atom_features"] * hidden)
     config["outputs"] = 2 * hidden if config["outputs"] is None else config["outputs"]
     config["triplet"] = hidden // 2 if config["triplet"] is None else config["triplet"]
-    for name in ("hidden", "atom_features", "outputs", "triplet", "basis", "radial", "spherical", "envelope"):
+    for name in ("hidden", "blocks", "atom_features", "outputs", "triplet", "basis", "radial", "spherical", "envelope"):
         if int(config[name]) < 1:
             raise InputError(f"'{name}' must be at least 1", got=config[name])
     return config

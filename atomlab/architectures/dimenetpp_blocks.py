@@ -15,20 +15,20 @@ from scipy.special import spherical_jn
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from ..kernels import gather, segment_sum
+from ..kernels import gather, segment_sum, zonal_sum
 
 __all__ = ["DirectedGraph", "Embedding", "Interaction", "Output", "bessel_zeros", "start_orthogonal"]
 
 
 class DirectedGraph(NamedTuple):
-    """What all blocks share: messages j -> i (E,), pairs of messages k -> j, j -> i (T,), and their basis functions."""
+    """What all blocks share: the messages j -> i (E,), the message back of each, and their basis functions."""
 
     i: Tensor
     j: Tensor
+    back: Tensor  # (E,) index of i -> j
     radial: Tensor  # (E, N)
-    spherical: Tensor  # (T, L N)
-    into: Tensor  # (T,) message j -> i
-    source: Tensor  # (T,) message k -> j
+    waves: Tensor  # (E, L, N) spherical Bessel functions
+    zonal: Tensor  # angles between the messages into each atom, see `zonal_pairs`
 
 
 class Sizes(NamedTuple):
@@ -87,8 +87,12 @@ class Interaction(nn.Module):
 
     def forward(self, message: Tensor, graph: DirectedGraph) -> Tensor:
         sent = silu(self.down(silu(self.incoming(message)) * self.radial(graph.radial)))
-        weighted = gather(sent, graph.source) * self.spherical(graph.spherical)
-        arrived = segment_sum(weighted, graph.into, len(message))
+        # the two layers on the basis of a triplet k -> j -> i are one matrix; its part of k -> j is done per message,
+        # so that all that is left to the triplets is a sum over k and l
+        first, second = (layer.weight for layer in self.spherical)
+        weight = (second @ first).unflatten(1, graph.waves.shape[1:])
+        filters = torch.einsum("eln,cln->elc", graph.waves, weight) * sent[:, None, :]
+        arrived = gather(zonal_sum(graph.zonal, filters, graph.i), graph.back)
         y = self.before(silu(self.own(message)) + silu(self.up(arrived)))
         return self.after(silu(self.dense(y)) + message)
 

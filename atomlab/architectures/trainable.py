@@ -60,8 +60,8 @@ class Trainable(Potential):
         self.register_buffer("element_index", index, persistent=False)
 
     def _apply(self, fn, recurse=True):
-        """`.to(torch.float32)` must not round the energies' constants: they follow to a device, never to a type."""
-        kept = {name: self._buffers[name] for name in ("atomic_energies", "scale", "shift")}
+        """Casting leaves scale and shift in float64 as it leaves E0: they are of the energy, not of the network."""
+        kept = {name: self._buffers[name] for name in ("scale", "shift")}
         super()._apply(fn, recurse)
         for name, value in kept.items():
             self._buffers[name] = value.to(self._buffers[name].device)

@@ -21,7 +21,8 @@ from architecture_checks import (
 from atomlab.architectures.dimenetpp_blocks import bessel_zeros
 from atomlab.build import build
 from atomlab.errors import InputError
-from atomlab.kernels import spherical_bessel, zonal_harmonics
+from atomlab.kernels import spherical_bessel, zonal_harmonics, zonal_pairs, zonal_sum
+from atomlab.neighbours import triplets
 from atomlab.potential import outputs
 from atomlab.testing import check_potential
 
@@ -101,7 +102,7 @@ def test_length_unit_belongs_to_the_weights():
     graph = build(atoms, small().needs)
     per_a, per_nm = (small(length_unit=unit).directed(graph) for unit in ("Å", "nm"))
     assert torch.allclose(per_nm.radial, per_a.radial * 10**1.5)
-    assert torch.equal(per_nm.spherical, per_a.spherical)
+    assert torch.equal(per_nm.waves, per_a.waves)
     bare = [small(length_unit=unit, form="common")(graph).energy for unit in ("Å", "nm")]
     assert torch.equal(*bare)
 
@@ -182,6 +183,20 @@ def test_zeros_and_factors():
             square = factors[l, n] ** 2 * np.trapezoid((r * spherical_jn(l, zeros[l, n] * r)) ** 2, r)
             assert square == pytest.approx(1.0, abs=1e-6)
     assert np.isfinite(spherical_yn(6, zeros[6])).all()
+
+
+def test_sums_over_pairs_equal_a_list_of_triplets():
+    """With centres that have many edges, two, one and none."""
+    torch.manual_seed(0)
+    i = torch.tensor([0, 0, 0, 0, 2, 2, 3, 6, 6, 6])
+    unit = torch.nn.functional.normalize(torch.randn(10, 3, dtype=torch.float64), dim=1)
+    filters = torch.randn(10, 4, 5, dtype=torch.float64)
+    a, b = (torch.from_numpy(x) for x in triplets(i.numpy(), np.ones(10, bool)))
+    terms = filters[b] * zonal_harmonics((unit[a] * unit[b]).sum(1), 3)[:, :, None]
+    expected = torch.zeros(10, 5, dtype=torch.float64).index_add(0, a, terms.sum(1))
+    assert torch.allclose(zonal_sum(zonal_pairs(unit, i, 8, 3), filters, i), expected)
+    empty = torch.zeros(0, dtype=torch.int64)
+    assert zonal_sum(zonal_pairs(unit[:0], empty, 3, 3), filters[:0], empty).shape == (0, 5)
 
 
 def test_zonal_harmonics_are_normalised():

@@ -9,6 +9,8 @@ from ase import Atoms
 
 from atomlab.architectures.published.dimenetpp import from_upstream, upstream_state
 from atomlab.build import build
+from atomlab.kernels import zonal_harmonics
+from atomlab.neighbours import triplets
 from atomlab.potential import outputs
 
 RTOL = 1e-9
@@ -70,10 +72,23 @@ def test_common_form_basis(common):
     theirs = {(a, b): k for k, (a, b) in enumerate(zip(j, i))}
     order = [theirs[a, b] for a, b in zip(directed.j.tolist(), directed.i.tolist())]
     assert close(directed.radial.detach(), arrays["__dbg__/H2O/rbf"][order])
-    place = {(a, b): k for k, (a, b) in enumerate(zip(arrays["__dbg__/H2O/idx_kj"], arrays["__dbg__/H2O/idx_ji"]))}
-    rows = [place[order[a], order[b]] for a, b in zip(directed.source.tolist(), directed.into.tolist())]
+    pairs = zip(arrays["__dbg__/H2O/idx_kj"], arrays["__dbg__/H2O/idx_ji"])
+    spherical, rows = triplet_basis(model, graph, directed, order, pairs)
+    assert close(spherical, arrays["__dbg__/H2O/sbf"][rows], ROUNDED)
+
+
+def triplet_basis(model, graph, directed, order, pairs):
+    """Our basis of each triplet (T, L N), and the row of the same triplet in a list of (k -> j, j -> i) pairs."""
+    cutoff = model.needs.cutoffs[0]
+    vectors = graph.vectors(cutoff)
+    a, b = triplets(graph.edges[cutoff].i.numpy(), np.ones(len(vectors), bool))
+    cosine = torch.nn.functional.cosine_similarity(vectors[a], vectors[b])
+    spherical = directed.waves[b] * zonal_harmonics(cosine, model.config["spherical"] - 1)[:, :, None]
+    place = {pair: k for k, pair in enumerate(pairs)}
+    # the message j -> i is the one back along a
+    rows = [place[order[k], order[directed.back[e]]] for k, e in zip(b, a)]
     assert sorted(rows) == list(range(len(place)))
-    assert close(directed.spherical.detach(), arrays["__dbg__/H2O/sbf"][rows], ROUNDED)
+    return spherical.flatten(1).detach(), rows
 
 
 def test_weights_go_back_under_the_common_names(common):
@@ -91,9 +106,9 @@ def test_paper_form(paper, name):
     assert sum(p.numel() for p in model.parameters()) == text["cases"]["quarter"]["n_params"]
     reference = text["cases"]["quarter"]["outputs"][name]
     graph = build(paper_atoms(text["structures"][name]), model.needs)
-    key = model.needs.triplets[0]
-    assert len(graph.edges[key[0]].i) == reference["n_edges"]
-    assert len(graph.triplets[key].a) == reference["n_triplets"]
+    centres = graph.edges[model.needs.cutoffs[0]].i
+    assert len(centres) == reference["n_edges"]
+    assert len(triplets(centres.numpy(), np.ones(len(centres), bool))[0]) == reference["n_triplets"]
     out = outputs(model, graph)
     assert close(out.energy, [reference["energy"]]) and close(out.atoms, reference["node_outputs"])
     # their forces are per nm
@@ -124,6 +139,5 @@ def test_paper_form_messages(paper):
         message = interaction(message, directed)
         assert close(message.detach(), after[k][order])
     pairs = zip(arrays["quarter/ch3oh/triplet_edge_kj"], arrays["quarter/ch3oh/triplet_edge_ji"])
-    place = {pair: k for k, pair in enumerate(pairs)}
-    rows = [place[order[a], order[b]] for a, b in zip(directed.source.tolist(), directed.into.tolist())]
-    assert close(directed.spherical.detach(), get["sbf"][rows])
+    spherical, rows = triplet_basis(model, graph, directed, order, pairs)
+    assert close(spherical, get["sbf"][rows])

@@ -17,7 +17,7 @@ from .manybody import (
 from .orbitals import cosine_envelope, gaussian_waves, monomials, orbital_density, orbital_message, orbital_sum
 from .radial import agnesi_transform, bessel, polynomial_envelope, soft_transform, zbl
 from .segments import gather, segment_sum
-from .waves import spherical_bessel, zonal_harmonics
+from .waves import spherical_bessel, zonal_harmonics, zonal_pairs, zonal_sum
 
 __all__ = [
     "lennard_jones",
@@ -38,6 +38,8 @@ __all__ = [
     "structure_attention",
     "spherical_bessel",
     "zonal_harmonics",
+    "zonal_pairs",
+    "zonal_sum",
     "cosine_envelope",
     "gaussian_waves",
     "monomials",
