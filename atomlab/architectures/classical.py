@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 from torch import Tensor
 
 from ..build import check_elements
@@ -22,6 +22,7 @@ from ..external import External
 from ..graph import Graph, Needs
 from ..kernels import gather, lennard_jones, morse, segment_sum, stillinger_weber_three, stillinger_weber_two
 from ..potential import Card, Potential, Terms
+from .trainable import element_numbers
 
 __all__ = ["EMT", "LennardJones", "Morse", "StillingerWeber", "SW_PARAMETERS"]
 
@@ -46,10 +47,8 @@ SW_PARAMETERS = {
 
 def _table(elements: Sequence[int | str]) -> tuple[tuple[int, ...], Tensor]:
     """Atomic numbers, and a tensor (119,) from atomic number to the index among them, -1 for the others."""
-    numbers = tuple(atomic_numbers[e] if isinstance(e, str) else int(e) for e in elements)
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise InputError("A potential needs a list of different elements", got=list(elements))
-    index = torch.full((119,), -1, dtype=torch.int64)
+    numbers = element_numbers(elements)
+    index = torch.full((len(chemical_symbols),), -1, dtype=torch.int64)
     index[list(numbers)] = torch.arange(len(numbers))
     return numbers, index
 
@@ -242,9 +241,9 @@ _METALS = (13, 28, 29, 46, 47, 78, 79)
 
 
 class EMT(External):
-    """Effective medium theory for Al, Ni, Cu, Pd, Ag, Pt, Au (Jacobsen, Stoltze and Nørskov, Surf. Sci. 366 (1996) 394).
+    """Effective medium theory for Al, Ni, Cu, Pd, Ag, Pt and Au.
 
-    Evaluated by ASE: energy, forces and virial without autograd; a second derivative is refused in words.
+    Jacobsen, Stoltze and Nørskov, Surf. Sci. 366 (1996) 394. Evaluated by ASE: energy, forces and virial without autograd; a second derivative is refused in words.
     """
 
     kind = "emt"

@@ -13,8 +13,8 @@ from atomlab.build import build
 from atomlab.errors import AtomLabError, InputError
 from atomlab.potential import outputs
 
-# pair_style sw of LAMMPS (22 Jul 2025), units metal, unlike pairs by the same mixing rules: energy (eV), force on atom 0
-# (eV/Å), sum of squares of all forces, stress xx yy zz yz xz xy (eV/Å^3, tension positive)
+# pair_style sw of LAMMPS (22 Jul 2025), units metal, unlike pairs by the same mixing rules: energy (eV), force on the
+# first atom (eV/Å), sum of squares of all forces, stress xx yy zz yz xz xy (eV/Å^3, tension positive)
 LAMMPS = {
     "Si64": (-176.17430624112674, [4.215207132309452, -5.5639423003395665, 4.534085639901473], 8985.662128996293,
              [-0.14758770275746924, -0.15482196384087726, -0.14198464467524613, -0.019167491598709886,

@@ -118,7 +118,7 @@ def test_equal_structures_stay_together_and_leaks_are_told():
 @pytest.mark.parametrize(
     "options, words",
     [({"by": "materail_id"}, "Did you mean 'material_id'"), ({"by": "group", "group_key": "x"}, "group_key"),
-     ({"valid": 1.5}, "fraction"), ({"valid": 0.5, "test": 60}, "more structures than there are"), 
+     ({"valid": 1.5}, "fraction"), ({"valid": 0.5, "test": 60}, "more structures than there are"),
      ({"by": "given"}, "tag"), ({"stratify": "x"}, "stratify")],
 )  # fmt: skip
 def test_wishes_that_cannot_be_met(options, words):
