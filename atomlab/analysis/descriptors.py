@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from ..graph import Graph
     from ..potential import Potential
 
-__all__ = ["columns", "describe", "descriptors"]
+__all__ = [
+    "EDGES_PER_BATCH",
+    "as_frames",
+    "as_potential",
+    "columns",
+    "describe",
+    "descriptors",
+    "fingerprint",
+    "graphs",
+]
 
 EDGES_PER_BATCH = 8192  # about 0.5 GB for forces of a 128-channel MACE: small enough for 2 GB, large enough to be fast
 MEMORY_BYTES = 2**30
@@ -76,7 +85,7 @@ def describe(
 
     def make(writer: Writer) -> None:
         done = 0
-        for batch in _batches(potential, frames, edges):
+        for batch in graphs(potential, frames, edges):
             for values, numbers, wrong in _described(potential, batch, chosen, errors):
                 writer.add(values, numbers, wrong)
                 done += 1
@@ -138,24 +147,30 @@ def as_frames(dataset: Sequence[Atoms] | Any) -> Any:
     return dataset
 
 
-def _batches(potential: Potential, frames: Sequence[Atoms], edges: int) -> Iterator[tuple[list[Atoms], Graph]]:
-    """Structures in their order, as many at once as `edges` allows, at least one."""
+def graphs(
+    potential: Potential, frames: Sequence[Atoms], edges: int = EDGES_PER_BATCH
+) -> Iterator[tuple[list[Atoms], Graph]]:
+    """Structures in their order, as many at once as `edges` allows but at least one, with their graph."""
     from ..build import build, check_elements
     from ..graph import collate
 
     waiting: list[tuple[Atoms, Graph]] = []
     size = 0
+
+    def batch() -> tuple[list[Atoms], Graph]:
+        return [a for a, _ in waiting], collate([g for _, g in waiting]).to(potential.device, potential.dtype)
+
     for atoms in frames:
         check_elements(atoms.numbers, potential.card.elements, f"'{potential.card.name}'")
         graph = build(atoms, potential.needs, potential.default_head)
         new = max((len(e.i) for e in graph.edges.values()), default=0) + len(atoms)
         if waiting and size + new > edges:
-            yield [a for a, _ in waiting], collate([g for _, g in waiting])
+            yield batch()
             waiting, size = [], 0
         waiting.append((atoms, graph))
         size += new
     if waiting:
-        yield [a for a, _ in waiting], collate([g for _, g in waiting])
+        yield batch()
 
 
 def _described(
@@ -163,7 +178,7 @@ def _described(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
     frames, graph = batch
     labelled = errors and any(reference_key("forces") in a.arrays for a in frames)
-    features, forces = _features(potential, graph.to(potential.device, potential.dtype), labelled)
+    features, forces = _features(potential, graph, labelled)
     if chosen is not None:
         features = features[:, chosen]
     if not np.isfinite(features).all():
@@ -214,8 +229,8 @@ def _where(potential: Potential, frames: Sequence[Atoms], chosen: np.ndarray | N
     import torch
 
     if chosen is None:  # then a pass over one structure tells the width
-        _, first = next(_batches(potential, [frames[0]], 1))
-        width = _features(potential, first.to(potential.device, potential.dtype), False)[0].shape[1]
+        _, first = next(graphs(potential, [frames[0]]))
+        width = _features(potential, first, False)[0].shape[1]
     else:
         width = len(chosen)
     size = sum(len(a) for a in frames) * width * torch.finfo(potential.dtype).bits // 8
@@ -232,15 +247,21 @@ def _where(potential: Potential, frames: Sequence[Atoms], chosen: np.ndarray | N
 
 def _key(potential: Potential, frames: Sequence[Atoms], invariant: bool, layers: str | int, errors: bool) -> str:
     """SHA-256 of all that the descriptors depend on."""
-    sha = hashlib.sha256()
-    choice = [potential.describe(), potential.default_head, str(potential.dtype), invariant, layers, errors]
-    sha.update(json.dumps(choice, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(potential.state_dict().items()):
-        sha.update(name.encode())
-        sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    choice = [fingerprint(potential), invariant, layers, errors]
+    sha = hashlib.sha256(json.dumps(choice).encode())
     for atoms in frames:
         label = atoms.arrays.get(reference_key("forces")) if errors else None
         parts = [atoms.numbers, atoms.positions, np.asarray(atoms.cell.array), np.asarray(atoms.pbc), label]
         for part in parts:
             sha.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
+    return sha.hexdigest()
+
+
+def fingerprint(potential: Potential) -> str:
+    """SHA-256 of a potential: what it is, its numbers, its floating type and the head that is meant."""
+    choice = [potential.describe(), potential.default_head, str(potential.dtype)]
+    sha = hashlib.sha256(json.dumps(choice, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(potential.state_dict().items()):
+        sha.update(name.encode())
+        sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return sha.hexdigest()
