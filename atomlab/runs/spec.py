@@ -15,6 +15,7 @@ from ..errors import InputError, nearest
 
 __all__ = [
     "INPUTS",
+    "ModelSpec",
     "Spec",
     "as_command",
     "as_python",
@@ -53,16 +54,21 @@ class Spec(BaseModel):
     kind: str
     name: str = setting("", "A name of your own for the run's directory", max_length=60)
     seed: int = setting(0, "Seed of everything random in this run", ge=0, le=2**32 - 1)
-    device: str = setting(
-        "auto", "Where to compute: auto takes a GPU if there is one", pattern=r"^(auto|cpu|cuda(:\d+)?)$"
-    )
-    dtype: Literal["float32", "float64"] = setting("float32", "Precision of the model; energies are summed in float64")
     threads: int = setting(0, "Threads of the CPU; 0 leaves torch's choice", ge=0, le=1024)
 
     def label(self) -> str:
         """The tail of the run directory's name."""
         values = [getattr(self, field) for field in inputs_of(type(self))]
         return self.name or "-".join(_short(value) for value in values if value and not value.startswith(f"{INPUTS}/"))
+
+
+class ModelSpec(Spec):
+    """What runs have in common that compute with a model."""
+
+    device: str = setting(
+        "auto", "Where to compute: auto takes a GPU if there is one", pattern=r"^(auto|cpu|cuda(:\d+)?)$"
+    )
+    dtype: Literal["float32", "float64"] = setting("float32", "Precision of the model; energies are summed in float64")
 
 
 def _short(value: str) -> str:

@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict
 from ..analysis.settings import MapSettings
 from ..simulate.settings import MDSettings
 from ..training.settings import FinetuneSettings, ScratchSettings
-from .spec import Spec, setting
+from .recipes.generate_settings import GenerateSettings
+from .spec import ModelSpec, Spec, setting
 
 if TYPE_CHECKING:
     from .execute import RunIO
 
-__all__ = ["TASKS", "CheckSpec", "EvaluateSpec", "FinetuneSpec", "MDSpec", "MapSpec", "TrainSpec"]
+__all__ = ["TASKS", "CheckSpec", "EvaluateSpec", "FinetuneSpec", "GenerateSpec", "MDSpec", "MapSpec", "TrainSpec"]
 
 
 class _Data(BaseModel):
@@ -48,7 +49,7 @@ class _Data(BaseModel):
     left_out: list[int] = setting([], "Numbers of frames that take no part")
 
 
-class FinetuneSpec(Spec, _Data, FinetuneSettings):
+class FinetuneSpec(ModelSpec, _Data, FinetuneSettings):
     """Go on from a trained model with new data."""
 
     kind: Literal["finetune"] = "finetune"
@@ -69,7 +70,7 @@ class FinetuneSpec(Spec, _Data, FinetuneSettings):
     )
 
 
-class TrainSpec(Spec, _Data, ScratchSettings):
+class TrainSpec(ModelSpec, _Data, ScratchSettings):
     """Train a model from random weights."""
 
     kind: Literal["train"] = "train"
@@ -80,7 +81,7 @@ class TrainSpec(Spec, _Data, ScratchSettings):
     config: dict[str, Any] = setting({}, "Shape of the architecture, such as {channels: 32, l_max: 2}", main=True)
 
 
-class MDSpec(Spec, MDSettings):
+class MDSpec(ModelSpec, MDSettings):
     """Molecular dynamics with a model, from a structure."""
 
     kind: Literal["md"] = "md"
@@ -97,7 +98,7 @@ class MDSpec(Spec, MDSettings):
     head: str | None = setting(None, "Head of the model; by default its first")
 
 
-class MapSpec(Spec, MapSettings):
+class MapSpec(ModelSpec, MapSettings):
     """Map of atomic environments: those of a test set and an MD among those of a training set, and how similar."""
 
     kind: Literal["map"] = "map"
@@ -115,7 +116,7 @@ class MapSpec(Spec, MapSettings):
     head: str | None = setting(None, "Head of the model; by default its first")
 
 
-class EvaluateSpec(Spec):
+class EvaluateSpec(ModelSpec):
     """Errors of a model on a data set, by property, element and config_type."""
 
     kind: Literal["evaluate"] = "evaluate"
@@ -124,12 +125,18 @@ class EvaluateSpec(Spec):
     head: str | None = setting(None, "Head of the model; by default its first")
 
 
-class CheckSpec(Spec):
+class CheckSpec(ModelSpec):
     """Health of a model: derivatives, symmetry, extensivity, continuity, dimers, compression, isolated atoms, speed."""
 
     kind: Literal["check"] = "check"
     model: str = setting(..., "Model, by name or file", role="model", first=True)
     elements: list[str] = setting([], "Elements to probe it with, by symbol; well-known ones of the model by default")
+
+
+class GenerateSpec(Spec, GenerateSettings):
+    """Make a labelled data set with a Stillinger-Weber potential: crystal and melt over a range of temperatures."""
+
+    kind: Literal["generate"] = "generate"
 
 
 def _recipe(module: str) -> Callable[[Any, RunIO], None]:
@@ -144,6 +151,7 @@ TASKS: dict[str, tuple[type[Spec], Callable[[Any, RunIO], None]]] = {
     "train": (TrainSpec, _recipe("train")),
     "md": (MDSpec, _recipe("md")),
     "map": (MapSpec, _recipe("map")),
+    "generate": (GenerateSpec, _recipe("generate")),
     "evaluate": (EvaluateSpec, _recipe("evaluate")),
     "check": (CheckSpec, _recipe("check")),
 }

@@ -311,3 +311,22 @@ def test_parts_of_data_sets_by_number(files, text: str, count: int) -> None:
         load_data(files["Ge"] + "#20", NoRun())
     with pytest.raises(InputError, match="numbers of frames"):
         load_data(files["Ge"] + "#last", NoRun())
+
+
+def test_generate_can_be_stopped_and_gone_on_with() -> None:
+    settings = {"element": "Si", "cells": 1, "lowest": 600, "highest": 800, "step": 100, "settle_time": 0.02,
+                "equilibrate_time": 0.01, "spacing": 10, "frames": 2}  # fmt: skip
+    run = Run(api.prepare("generate", settings))
+
+    def stop(event) -> None:
+        if event["kind"] == "progress" and event["done"] == 4:
+            run.stop()
+
+    atomlab.runs.execute(run.directory, stop)
+    assert run.state == "stopped"
+    assert len(atomlab.read(run.directory / "sw-si.extxyz.gz")) == 4
+    assert run.resume(wait=True).state == "done"
+    whole = Run(api.prepare("generate", settings)).start(wait=True)
+    hashes = [atomlab.read(r.directory / "sw-si.extxyz.gz").hash() for r in (run, whole)]
+    assert hashes[0] == hashes[1]
+    assert run.result().metrics["structures"] == 6

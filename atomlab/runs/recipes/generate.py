@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pydantic
 from ase import Atoms, units
 from ase.build import bulk
 from ase.md.langevin import Langevin
@@ -23,65 +22,57 @@ from ase.md.nptberendsen import NPTBerendsen
 
 from ...architectures import create
 from ...build import build
-from ...data import Dataset
+from ...data import Dataset, read
 from ...fields import reference_key
 from ...potential import Potential, outputs
+from ..execute import RunIO, Stopped
+from ..inputs import prepare_torch
+from .generate_settings import GenerateSettings
 
-__all__ = ["GenerateSettings", "generate", "save"]
+__all__ = ["GenerateSettings", "generate", "run", "save"]
 
 Emit = Callable[..., None]
 
 
-def _field(default: Any, unit: str, text: str, **limits: Any) -> Any:
-    return pydantic.Field(default, description=text, json_schema_extra={"unit": unit}, **limits)
+def run(spec: Any, io: RunIO) -> None:
+    """The task generate. After each temperature the data set is written, so that a stopped run keeps and goes on."""
+    prepare_torch(spec)
+    settings = GenerateSettings(**{name: getattr(spec, name) for name in GenerateSettings.model_fields})
+    path = io.path(f"{settings.set_name}.extxyz.gz")
+    frames: list[Atoms] = list(read(path)) if path.exists() else []
+
+    def emit(kind: str, **values: Any) -> None:
+        save(frames, settings, path)
+        io.emit(kind, **values)
+
+    try:
+        generate(settings, emit, io.check, frames)
+    except Stopped:
+        io.result({"structures": len(frames)}, f"{len(frames)} structures so far, in {path}")
+        raise
+    io.result({"structures": len(frames)}, f"{len(frames)} structures in {path}")
 
 
-class GenerateSettings(pydantic.BaseModel, extra="forbid"):
-    """What to generate. Every temperature has a random stream of its own, so that adding one changes no other."""
-
-    element: Literal["Si", "Ge"] = _field("Ge", "", "Element of the Stillinger-Weber teacher")
-    cells: int = _field(2, "", "Cubic diamond cells of 8 atoms along each edge; 2 gives 64 atoms", ge=1, le=6)
-    lowest: float = _field(300.0, "K", "Lowest temperature", gt=0, le=10000)
-    highest: float = _field(3600.0, "K", "Highest temperature", gt=0, le=10000)
-    step: float = _field(100.0, "K", "Step between temperatures", gt=0)
-    melt_from: float = _field(
-        1700.0, "K", "From this temperature on the cell is melted first; below, it starts as a crystal", gt=0
-    )
-    melt_at: float = _field(7000.0, "K", "Temperature at which a crystal is melted", gt=0, le=20000)
-    melt_time: float = _field(2.0, "ps", "Time spent there", ge=0)
-    settle_time: float = _field(2.0, "ps", "Time at zero pressure, whose second half gives the mean volume", gt=0)
-    equilibrate_time: float = _field(0.5, "ps", "Time at that volume before the first frame is kept", ge=0)
-    spacing: float = _field(400.0, "fs", "Time between frames that are kept", gt=0)
-    frames: int = _field(8, "", "Frames kept at each temperature", ge=1)
-    timestep: float = _field(1.0, "fs", "Time step of the dynamics", gt=0, le=5)
-    friction: float = _field(0.01, "1/fs", "Friction of the Langevin thermostat", gt=0, le=1)
-    seed: int = _field(0, "", "Seed of everything random", ge=0)
-
-    @property
-    def temperatures(self) -> list[float]:
-        """Those from lowest to highest, in K."""
-        n = int(np.floor((self.highest - self.lowest) / self.step + 1e-9)) + 1
-        return [float(self.lowest + k * self.step) for k in range(max(n, 1))]
-
-    @property
-    def name(self) -> str:
-        """Name of the data set: sw-ge."""
-        return f"sw-{self.element.lower()}"
-
-
-def generate(settings: GenerateSettings, emit: Emit, check: Callable[[], None] = lambda: None) -> list[Atoms]:
+def generate(
+    settings: GenerateSettings,
+    emit: Emit,
+    check: Callable[[], None] = lambda: None,
+    frames: list[Atoms] | None = None,
+) -> list[Atoms]:
     """Run the dynamics and return labelled frames, sorted by temperature and time.
 
-    `emit("progress", ...)` is called after each temperature; `check()` often: it may raise to stop. Frames carry
+    `emit("progress", ...)` is called after each temperature; `check()` often: it may raise to stop. `frames`: of an
+    earlier call that was stopped; new ones are appended to it, a whole temperature at a time. Frames carry
     `REF_energy`, `REF_forces`, `REF_stress` and in `info`: config_type and group (one per temperature), temperature
     (K), time (ps since the first equilibration) and start ("crystal" or "melt").
     """
     teacher = create("stillinger-weber", elements=[settings.element])
-    temperatures, frames, began = settings.temperatures, [], time.monotonic()
-    total = len(temperatures) * settings.frames
+    frames, began = [] if frames is None else frames, time.monotonic()
+    total = len(settings.temperatures) * settings.frames
+    there = {frame.info["temperature"] for frame in frames}
+    temperatures = [t for t in settings.temperatures if t not in there]
     for k, temperature in enumerate(temperatures):
-        for frame in _trajectory(settings, temperature, teacher, check):
-            frames.append(_labelled(frame, teacher))
+        frames += [_labelled(frame, teacher) for frame in _trajectory(settings, temperature, teacher, check)]
         spent = time.monotonic() - began
         emit(
             "progress", done=len(frames), total=total, unit="structure",
@@ -112,7 +103,7 @@ def _trajectory(
             _run(dynamics, s.spacing / 1000, s, check)
         frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
         frame.info.update(
-            config_type=label, group=f"{s.name}-{label}", temperature=temperature,
+            config_type=label, group=f"{s.set_name}-{label}", temperature=temperature,
             time=round(s.equilibrate_time + k * s.spacing / 1000, 6), start="melt" if melted else "crystal",
         )  # fmt: skip
         yield frame
@@ -167,13 +158,13 @@ def _labelled(frame: Atoms, teacher: Potential) -> Atoms:
 
 def save(frames: list[Atoms], settings: GenerateSettings, path: str | Path) -> Path:
     """Write the frames and, beside them, a JSON card that says how they were made."""
-    dataset = Dataset(frames, name=settings.name)
+    dataset = Dataset(frames, name=settings.set_name)
     path = dataset.write(path)
     teacher = create("stillinger-weber", elements=[settings.element])
     given = settings.model_dump(exclude_defaults=True)
     options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in given.items())
     card = {
-        "name": settings.name,
+        "name": settings.set_name,
         "description": f"Bulk {settings.element}, {len(frames[0])} atoms, {settings.lowest:g} to {settings.highest:g} "
         "K, "
         "crystal and melt, labelled by a Stillinger-Weber potential",
