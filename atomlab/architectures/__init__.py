@@ -59,6 +59,8 @@ def _options(made: type[Potential]) -> list[str]:
     for cls in made.__mro__:
         if "__init__" not in vars(cls):
             continue
+        if not getattr(cls, "kind", ""):
+            break  # what all models share takes no options of a user
         parameters = list(inspect.signature(vars(cls)["__init__"]).parameters.values())[1:]
         names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         if all(p.kind is not p.VAR_KEYWORD for p in parameters):

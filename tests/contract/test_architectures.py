@@ -44,7 +44,11 @@ SHAPES = {
     "mbnn": {"default": {}},
     "reann": {"default": {"waves": 3, "orbitals": 5, "hidden": [5, 4], "neighbours": 2.0}},
     "equireann": {"default": {"waves": 3, "orbitals": 5, "hidden": [5, 4], "neighbours": 2.0}},
-    "dimenetpp": {"default": {}},
+    "dimenetpp": {
+        # in Å the random network is smooth enough for differences
+        "default": {"hidden": 8, "blocks": 2, "length_unit": "Å"},
+        "common": {"hidden": 8, "blocks": 2, "form": "common"},
+    },
     "gptff": {"default": {"layers": 1, "nodes": 6, "edges": 6}},
 }
 LIMITS = {

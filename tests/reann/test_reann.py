@@ -18,6 +18,7 @@ from architecture_checks import (
     set_random,
 )
 from atomlab.architectures.element_networks import ByElement
+from atomlab.architectures.reann import REANN
 from atomlab.build import build
 from atomlab.errors import InputError, Notice
 from atomlab.potential import outputs
@@ -214,7 +215,7 @@ def test_unknown_input_is_refused_in_words():
         ({"rounds": -1}, "0 to 8"),
         ({"hidden": []}, "at least one layer"),
         ({"coefficients": "sum"}, "replaced"),
-        ({"message": "paper"}, "no such options.*message"),
+        ({"message": "paper"}, "no option 'message'"),
     ]:
         with pytest.raises(InputError, match=words):
             small("reann", **more)
@@ -222,6 +223,8 @@ def test_unknown_input_is_refused_in_words():
         small("equireann", contraction="own")
     with pytest.raises(InputError, match="nwave"):
         small("equireann", nwave=8)
+    with pytest.raises(InputError, match="no such options.*message"):
+        REANN([14], message="paper")
     model = small()
     with pytest.raises(InputError, match="Cu"):
         model(build(bulk("Cu"), model.needs))
