@@ -122,6 +122,10 @@ class MapData:
         """The atom of a point: MD frame 12, atom 5 (Ge)."""
         return f"{self.frame_name(point)}, atom {self.atom[point]} ({SYMBOLS[self.number[point]]})"
 
+    def short_name(self, point: int) -> str:
+        """The same in few letters: MD 12, atom 5."""
+        return f"{NAMES.get(self.sets[point], self.sets[point])} {self.frame_of(point) + 1}, atom {self.atom[point]}"
+
     def neighbours(self, point: int) -> list[tuple[int, int, float]]:
         """(frame, atom, similarity) of the five nearest training environments."""
         a = self.arrays

@@ -113,7 +113,7 @@ class Lab:
         self._heads()
         panel = self.panels[self.session.tab]
         panel.refresh()
-        if self.complete:
+        if self._loader is not None:
             threading.Thread(target=guarded(panel.load, self.session.report), daemon=True).start()
 
     def _heads(self) -> None:

@@ -73,6 +73,7 @@ class View3D:
         self._pushed = 0.0
         self._late: threading.Timer | None = None
         self._waiting: threading.Timer | None = None
+        self._dark = hub.dark
         self.drawn = 0  # frames sent, for the tests
         self.shown = threading.Event()  # a page has drawn the view
         self.title = html("<b>Structure</b>", "al-structure")
@@ -225,8 +226,12 @@ class View3D:
                 self._whole()
 
     def fit(self) -> None:
-        """The space around has changed."""
-        self._send(RESIZE)
+        """The space around has changed, or the theme."""
+        if self._dark != self.hub.dark:
+            self._dark = self.hub.dark
+            self.soon(0.1)
+        else:
+            self._send(RESIZE)
 
     def _picked(self, change: Any) -> None:
         atom = (change.new or {}).get("atom1")

@@ -35,6 +35,7 @@ class FinetunePanel(Panel):
     def build(self) -> list[ipywidgets.Widget]:
         self.cards = html("")
         self.form = self.make_form()
+        self._made: Any = None
         self.shown, self.log, self.unfolded = "forces_rmse", True, False
         self.choices = Action().on(self.clicked, self.session.report)
         self.now = html("", "al-quiet al-now")
@@ -165,7 +166,9 @@ class FinetunePanel(Panel):
         """Bring the figure's traces to these: the same ones are updated in place, so that nothing jumps."""
         fig, kind = self.fig, "log" if log else "linear"
         with fig.batch_update():
-            if [t.name for t in fig.data] != [t["name"] for t in traces]:
+            made = [t["name"] for t in traces], self.hub.dark
+            if self._made != made:
+                self._made = made
                 fig.data = ()
                 fig.add_traces(traces)
                 plots.keep(fig)

@@ -19,12 +19,12 @@ from .base import Panel
 
 HEIGHT, SIDE = 276, 272
 COLUMNS = [
-    {"name": "who", "label": "environment", "width": 100, "grow": 1},
-    {"name": "similarity", "label": "similarity", "width": 80, "grow": 0, "right": True},
+    {"name": "who", "label": "environment", "width": 108, "grow": 1},
+    {"name": "similarity", "label": "similarity", "width": 74, "grow": 0, "right": True},
     {
         "name": "error",
         "label": "ΔF (eV/Å)",
-        "width": 80,
+        "width": 76,
         "grow": 0,
         "right": True,
         "title": "length of the force error (eV/Å), where labels exist",
@@ -175,7 +175,8 @@ class MapPanel(Panel):
         others = f"; {elsewhere} more lie in other frames (click a row)" if elsewhere else ""
         self.report.value = (
             f"<b>{len(points)} points</b>, similarity from {lowest:.4f}. "
-            f"{len(chosen.atoms)} atoms of {data.frame_name(int(order[0]))} are marked{others}."
+            f"{len(chosen.atoms)} atoms of {'MD' if chosen.source != 'dataset' else short(self.session.data)} "
+            f"frame {chosen.frame + 1} are marked{others}."
         )
 
     def _show(self, chosen: Selection, source: str) -> None:
@@ -199,7 +200,7 @@ class MapPanel(Panel):
         if data is None or point >= len(data):
             return ["", "", ""]
         error = data.force_error[point]
-        return [data.name_of(point), f"{data.similarity[point]:.4f}", f"{error:.3f}" if np.isfinite(error) else "-"]
+        return [data.short_name(point), f"{data.similarity[point]:.4f}", f"{error:.3f}" if np.isfinite(error) else "-"]
 
     def _find_marked(self, data: MapData) -> None:
         """An atom clicked in the 3D view is found on the map."""

@@ -160,11 +160,12 @@ function messages(model, el) {
 // Reports the width of the Lab and the theme, and that a page has (again) drawn us.
 function size(model, el) {
   el.style.display = "none";
-  let watch = null, last = "";
+  let watch = null, last = "", known = 0;
   const theme = () => document.body.dataset.jpThemeLight === "false";
   const tell = (width) => {
-    const now = { width: Math.round(width), dark: theme() };
-    if (now.width < 50 || JSON.stringify(now) === last) return;
+    known = width >= 50 ? Math.round(width) : known;  // while themes change the page has no width
+    const now = { width: known, dark: theme() };
+    if (!known || JSON.stringify(now) === last) return;
     last = JSON.stringify(now);
     model.set("size", now);
     model.save_changes();
@@ -179,7 +180,7 @@ function size(model, el) {
     model.save_changes();
   };
   requestAnimationFrame(start);
-  const themes = new MutationObserver(() => frame() && tell(frame().clientWidth));
+  const themes = new MutationObserver(() => tell(frame()?.clientWidth || 0));
   themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
   return () => { watch?.disconnect(); themes.disconnect(); };
 }
