@@ -114,30 +114,30 @@ def test_no_prefix_opens_a_door(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "words"),
     [
-        {"count": 400},
-        {"count": 3},
-        {"count": -1},
-        {"size": (3, 2)},
-        {"stride": (2, 2)},
-        {"stride": (-2, 1)},
-        {"stride": (2,)},
-        {"offset": 1},
-        {"offset": -1},
-        {"size": (2000, 2000), "stride": (0, 0)},
-        {"size": (1,) * 20, "stride": (1,) * 20},
-        {"kind": "DoubleStorage"},
-        {"kind": "HalfStorage"},
-        {"key": "1"},
-        {"key": "../byteorder"},
+        ({"count": 400}, "16 bytes and claims 1600"),
+        ({"count": 3}, "16 bytes and claims 12"),
+        ({"count": -1}, "unknown kind or size"),
+        ({"size": (3, 2)}, "larger than its storage"),
+        ({"stride": (2, 2)}, "beyond its storage"),
+        ({"stride": (-2, 1)}, "no sizes"),
+        ({"stride": (2,)}, "larger than its storage"),
+        ({"offset": 1}, "beyond its storage"),
+        ({"offset": -1}, "no sizes"),
+        ({"size": (2000, 2000), "stride": (0, 0)}, "larger than its storage"),
+        ({"size": (1,) * 20, "stride": (1,) * 20}, "larger than its storage"),
+        ({"kind": "DoubleStorage"}, "16 bytes and claims 32"),
+        ({"kind": "HalfStorage"}, "torch.HalfStorage"),
+        ({"key": "1"}, "data/1"),
+        ({"key": "../byteorder"}, "byteorder"),
     ],
     ids=str,
 )
-def test_tensors_stay_within_their_storage(tmp_path, change):
+def test_tensors_stay_within_their_storage(tmp_path, change, words):
     whole = read_module(packed(tmp_path / "good.model", tensor(), FOUR), ())
     assert torch.equal(whole, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=words):
         read_module(packed(tmp_path / "bad.model", tensor(**change), FOUR), ())
 
 
@@ -244,6 +244,7 @@ def test_a_truncated_file_is_refused(saved, tmp_path, share):
         (b"mace.modules.models\nScaleShiftMACE", b"mace.modules.lora\nLoRALinear", "LoRA"),
         (b"e3nn.o3._linear\nLinear", b"mace.modules.wrapper_ops\nCuEquivarianceLinear", "not here|cuequivariance"),
         (b"torch.nn.functional\nsilu", b"torch.nn.functional\ntanh", "torch.nn.functional.tanh"),
+        (b"torch.nn.functional\nsilu", b"torch\nfloat32", "not SiLU"),
         (text("use_so3") + b"q\x1a\x89", text("use_so3") + b"q\x1a\x88", "use_so3"),
         (text("use_agnostic_product"), text("edge_irreps_elsewhere"), None),
     ],
