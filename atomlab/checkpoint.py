@@ -5,7 +5,6 @@ Importing this module and reading a header need no torch: panels list models wit
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import struct
@@ -15,6 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .architectures import architecture
+from .architectures.published import catalogue
+from .architectures.published.catalogue import Published
+from .corrections import KINDS, corrected, correction, split
 from .errors import InputError, nearest, notice
 
 if TYPE_CHECKING:
@@ -91,33 +94,46 @@ def save(potential: Potential, path: str | Path, metadata: Mapping[str, Any] | N
 def load(
     name_or_path: str | Path, device: str = "auto", dtype: str | torch.dtype = "float32", head: str | int | None = None
 ) -> Potential:
-    """A potential, from the name of an embedded model, a file of ours, or a published weight file (.model, .pth, .pt).
+    """A potential, by the name of an embedded or published model, or from a file.
 
     Parameters
     ----------
-    device: 'auto' (CUDA if there is one, else CPU), 'cpu', 'cuda', 'cuda:1' ... dtype: 'float32' or 'float64'; energies
+    name_or_path: a name of `atomlab.models()`, a file of ours, a run's directory, or a weight file of another program
+    (.model, .pth, .pt, .npz). A published model is downloaded once, into ATOMLAB_CACHE or the platform's cache folder;
+    its licence is told first. Corrections are added behind a '+': 'si-base+zbl', 'mace-mpa-0-medium+d3:pbe',
+    'FILE+d3:pbe:zero+zbl' (D3's functional and damping; ZBL for the model's elements); what a model already contains
+    is refused. device: 'auto' (CUDA if there is one, else CPU), 'cpu', 'cuda', 'cuda:1' ... dtype: 'float32' or 'float64'; energies
     are summed in float64 in both. head: of a model with several, the one that is meant where none is named; the first,
     with a notice that lists them, if it is not given.
 
     Raises InputError, in words, for what cannot be read; no code in a file is ever run.
     """
     _device(device), _dtype(dtype)  # refused before a file is read
-    path = _found(name_or_path)
+    name, words = split(name_or_path)
+    found = _found(name)
+    if isinstance(found, Published):
+        from .architectures.published import named
+
+        potential = named(found)
+    else:
+        potential = _read(found)
+    _choose_head(potential, head, name)
+    return place(corrected(potential, words), device, dtype).eval()
+
+
+def _read(path: Path) -> Potential:
     with path.open("rb") as file:
         start = file.read(16)
     if _looks_like_safetensors(start):  # first: the length that it starts with may begin with a pickle's byte too
-        potential = _ours(path)
-    elif start[:2] == b"PK" or start[:1] == b"\x80":
+        return _ours(path)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
         from .architectures.published import read as read_published
 
-        potential = read_published(path)
-    else:
-        raise InputError(
-            "This file is no model: it is neither a safetensors file nor one that torch wrote",
-            got=f"{path.name}, {path.stat().st_size} bytes, beginning with {start[:8]!r}",
-        )
-    _choose_head(potential, head, path)
-    return place(potential, device, dtype).eval()
+        return read_published(path)
+    raise InputError(
+        "This file is no model: it is neither a safetensors file nor one that torch wrote",
+        got=f"{path.name}, {path.stat().st_size} bytes, beginning with {start[:8]!r}",
+    )
 
 
 def place(potential: Potential, device: str = "auto", dtype: str | torch.dtype = "float32") -> Potential:
@@ -131,12 +147,19 @@ def embedded() -> list[str]:
 
 
 def header(name_or_path: str | Path) -> dict[str, Any]:
-    """What a checkpoint says about itself, without its weights and without torch."""
-    path = _found(name_or_path)
-    return _header(path)[0]
+    """What a checkpoint says about itself, without its weights and without torch.
+
+    Of a published model: what the catalogue says about it; nothing is downloaded.
+    """
+    found = _found(split(name_or_path)[0])
+    if isinstance(found, Published):
+        card = {key: getattr(found, key) for key in ("name", "level_of_theory", "licence", "reference", "description")}
+        card |= {"elements": list(found.elements), "contains": dict(found.contains)}
+        return {"elements": list(found.elements), "potential": {"kind": found.architecture, "card": card}}
+    return _header(found)[0]
 
 
-def _found(name_or_path: str | Path) -> Path:
+def _found(name_or_path: str) -> Path | Published:
     path = Path(name_or_path).expanduser()
     if path.is_dir() and (path / "best.safetensors").is_file():
         return path / "best.safetensors"  # a run's directory
@@ -147,12 +170,15 @@ def _found(name_or_path: str | Path) -> Path:
     names = embedded()
     if str(name_or_path) in names:
         return EMBEDDED / f"{name_or_path}.safetensors"
+    entry = catalogue.find(name_or_path)
+    if entry:
+        return entry
     nearby = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
     raise InputError(
         "There is no model of this name, and no such file",
         got=name_or_path,
-        allowed=f"the models {', '.join(names) or '(none)'}, or the path of a file",
-        mend=nearest(str(name_or_path), names) or nearest(path.name, nearby),
+        allowed=f"the models {', '.join(names) or '(none)'}, those that `atomlab models` lists, or the path of a file",
+        mend=nearest(name_or_path, names) or nearest(path.name, nearby) or catalogue.suggestion(name_or_path),
     )
 
 
@@ -233,17 +259,15 @@ def rebuilt(description: Mapping[str, Any]) -> Potential:
         ) from error
 
 
-# kinds of potentials that are no architectures
-_KINDS = {"sum": ("potential", "Sum"), "d3": ("corrections.d3", "D3"), "zbl": ("corrections.zbl", "ZBL")}
-
-
 def _kind(name: str) -> type[Potential]:
-    from .architectures import architecture
+    """The class that a description names: an architecture, a correction, or their sum."""
+    if name in KINDS:
+        return correction(name)
+    if name == "sum":
+        from .potential import Sum
 
-    if name not in _KINDS:
-        return architecture(name)
-    module, attribute = _KINDS[name]
-    return getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+        return Sum
+    return architecture(name)
 
 
 def _check_kinds(description: Any) -> None:
@@ -272,13 +296,13 @@ def _check_tensors(expected: Mapping[str, torch.Tensor], found: Mapping[str, tor
             )
 
 
-def _choose_head(potential: Potential, head: str | int | None, path: Path) -> None:
+def _choose_head(potential: Potential, head: str | int | None, name: str) -> None:
     heads = potential.card.heads
     if head is not None:
         potential.default_head = potential.head_index(head)
     elif len(heads) > 1:
         notice(
-            f"heads-{path}",
+            f"heads-{name}",
             f"'{potential.card.name}' has the heads {', '.join(heads)}; '{heads[potential.default_head]}' is used. "
             f"Choose another with load(..., head='{heads[-1]}').",
         )

@@ -188,7 +188,7 @@ class Sum(Potential):
                     raise InputError(
                         f"'{main.card.name}' already contains {what.upper()} (in its {seen[what]}): "
                         "adding it again counts it twice",
-                        mend="Leave the correction away, or say force=True if you know better",
+                        mend="Leave the correction away; Sum(..., force=True) adds it all the same",
                     )
                 seen[what] = "model"
             self.needs = self.needs | extra.needs

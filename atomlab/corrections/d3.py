@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, nearest
+from ..errors import InputError, nearest, notice
 from ..external import External
-from ..potential import Card
+from ..potential import Card, Potential
 from ..units import ANGSTROM_PER_BOHR, EV_PER_HARTREE
 
 __all__ = ["D3"]
@@ -61,6 +61,25 @@ class D3(External):
         super().__init__(config, card)
         self._library = _interface()
         self._damping = self._load_damping()
+
+    @classmethod
+    def for_model(cls, main: Potential, functional: str = "", damping: str = "bj", *more: str) -> D3:
+        """As in a model's name: `+d3:FUNCTIONAL`, `+d3:FUNCTIONAL:DAMPING`; PBE, with a notice, if none is named."""
+        if more:
+            raise InputError("D3 takes a functional and a damping", got=more[0], allowed="+d3:pbe or +d3:pbe:zero")
+        if not functional:
+            notice(
+                f"d3-functional-{main.card.name}",
+                f"D3 is added to '{main.card.name}' with PBE's damping parameters, since no functional is named; its "
+                f"level of theory is '{main.card.level_of_theory}'. Name one with '+d3:FUNCTIONAL'.",
+            )
+        return cls(functional or "pbe", damping)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> D3:
+        # the library's objects cannot be copied, and need not be
+        other = type(self)(**self.config)
+        other.card = self.card
+        return other
 
     def _load_damping(self) -> Any:
         kinds = {"bj": self._library.RationalDampingParam, "zero": self._library.ZeroDampingParam}

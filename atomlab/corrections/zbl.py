@@ -19,6 +19,8 @@ from ..potential import Card, Potential, Terms
 
 __all__ = ["ZBL"]
 
+HIGHEST_ELEMENT = 96  # the last with a covalent radius in ASE's table
+
 
 class ZBL(Potential):
     """Screened nuclear repulsion between all pairs closer than the sum of their covalent radii.
@@ -32,7 +34,7 @@ class ZBL(Potential):
     kind = "zbl"
     radii: Tensor
 
-    def __init__(self, elements: Sequence[int] = tuple(range(1, 97)), p: int = 6, scale: float = 1.0):
+    def __init__(self, elements: Sequence[int] = tuple(range(1, HIGHEST_ELEMENT + 1)), p: int = 6, scale: float = 1.0):
         if p < 3 or scale <= 0:
             raise InputError("ZBL needs an envelope of order 3 or more and a positive scale", got=(p, scale))
         elements = tuple(int(z) for z in elements)
@@ -46,6 +48,14 @@ class ZBL(Potential):
         self.register_buffer(
             "c", torch.tensor([0.1818, 0.5099, 0.2802, 0.02817], dtype=torch.float64), persistent=False
         )
+
+    @classmethod
+    def for_model(cls, main: Potential, *values: str) -> ZBL:
+        """As in a model's name: `+zbl`, for the elements of that model."""
+        if values:
+            raise InputError("ZBL takes no settings in a model's name", got=values[0], allowed="+zbl")
+        known = [z for z in main.card.elements if z <= HIGHEST_ELEMENT]
+        return cls(known) if known else cls()
 
     def forward(self, graph: Graph) -> Terms:
         """Half of each pair's energy at either atom."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pickletools
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from ...errors import InputError
 
 if TYPE_CHECKING:
     from ...potential import Potential
+    from .catalogue import Published
 
-__all__ = ["read"]
+__all__ = ["named", "read"]
 
 _FAMILIES = ("mace", "gptff", "reann", "equireann", "dimenetpp")
 
@@ -29,6 +31,27 @@ def read(path: str | Path, **options: Any) -> Potential:
     family = "mace" if _is_mace_module(path) else _family(path)
     reader = importlib.import_module(f"{__name__}.{'reann' if family == 'equireann' else family}")
     return reader.read(path, **options)
+
+
+def named(entry: Published) -> Potential:
+    """A published model by its entry in the catalogue, fetched if it is not here; its card tells what the file cannot.
+
+    That is licence, level of theory, reference, and whether dispersion is in its training labels.
+    """
+    from .download import fetch
+
+    potential = read(fetch(entry))
+    said = {what: where for what, where in potential.card.contains.items() if where != "unknown"}
+    potential.card = replace(
+        potential.card,
+        name=entry.name,
+        licence=entry.licence,
+        level_of_theory=entry.level_of_theory,
+        reference=entry.reference,
+        description=entry.description,
+        contains={**entry.contains, **said},
+    )
+    return potential
 
 
 def _is_mace_module(path: Path) -> bool:
