@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Any
 
 from .errors import AtomLabError, InputError, nearest
+from .runs.options import Parser, add_settings
 
 __all__ = ["main"]
 
@@ -72,30 +72,6 @@ def _overview() -> str:
     return "\n".join([title, "", "usage: atomlab COMMAND ...", "", *lines, "", end])
 
 
-class _Parser(argparse.ArgumentParser):
-    """Mistakes are sentences with the nearest name."""
-
-    def __init__(self, name: str, text: str):
-        super().__init__(prog=f"atomlab {name}", description=text, allow_abbrev=False, exit_on_error=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message[:1].upper() + message[1:], mend=f"See: {self.prog} --help")
-
-    def read(self, words: list[str]) -> argparse.Namespace:
-        """The arguments; what is unknown is named."""
-        try:
-            found, unknown = self.parse_known_args(words)
-        except argparse.ArgumentError as error:
-            self.error(str(error))
-        if not unknown:
-            return found
-        options = [option for action in self._actions for option in action.option_strings]
-        word = unknown[0].split("=")[0]
-        if word.startswith("-"):
-            raise InputError(f"There is no option '{word}'", mend=nearest(word, options) or f"See: {self.prog} --help")
-        raise InputError(f"There is a word too many: '{word}'", mend=f"See: {self.prog} --help")
-
-
 # --- tasks ------------------------------------------------------------------------------------------------------------
 
 
@@ -104,8 +80,8 @@ def _task(kind: str, words: list[str]) -> int:
     from .runs.api import launch
 
     spec = TASKS[kind][0]
-    parser = _Parser(kind, (spec.__doc__ or "").strip())
-    read = _add_settings(parser, spec)
+    parser = Parser(kind, (spec.__doc__ or "").strip())
+    read = add_settings(parser, spec)
     parser.add_argument(
         "--directory", metavar="RUN", help="directory of the run; by default a new one in the workspace"
     )
@@ -126,99 +102,13 @@ def _told(run: Any, detached: bool) -> int:
     return INTERRUPTED if run.last_word().get("by") == "user" else FAILED
 
 
-def _add_settings(
-    parser: _Parser, spec: type[Any], needed: bool = True
-) -> Callable[[argparse.Namespace], dict[str, Any]]:
-    """Options for all settings of a spec; the function that reads those that were given."""
-    from .runs.spec import details, ordered, positional
-
-    first = positional(spec)
-    main, more = parser.add_argument_group("main settings"), parser.add_argument_group("more settings")
-    names = [n for n in ordered(spec.model_fields, spec) if n != "kind"]
-    for name in names:
-        field, about = spec.model_fields[name], details(spec.model_fields[name])
-        text = _help(field, about.get("unit", ""))
-        if name in first:
-            count: dict[str, Any] = {} if needed and field.is_required() else {"nargs": "?"}
-            parser.add_argument(name, help=text, metavar=name.upper(), default=argparse.SUPPRESS, **count)
-            continue
-        group, option = (main if about.get("main") else more), f"--{name.replace('_', '-')}"
-        if field.annotation is bool:
-            group.add_argument(
-                option, dest=name, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text
-            )
-        else:
-            group.add_argument(option, dest=name, metavar=_word(field.annotation), default=argparse.SUPPRESS, help=text)
-
-    def read(found: argparse.Namespace) -> dict[str, Any]:
-        return {n: _value(getattr(found, n), spec.model_fields[n].annotation) for n in names if hasattr(found, n)}
-
-    return read
-
-
-def _help(field: Any, unit: str) -> str:
-    default = (
-        ""
-        if field.is_required() or field.default in (None, "", [], {})
-        else f" (default {field.default}{' ' * bool(unit)}{unit})"
-    )
-    return f"{field.description}{default}".replace("%", "%%")
-
-
-def _word(annotation: Any) -> str:
-    """The placeholder of an option: its choices, or what kind of value."""
-    kinds = _kinds(annotation)
-    choices = [
-        c
-        for k in kinds
-        if get_origin(k) is not None and not isinstance(k, type)
-        for c in get_args(k)
-        if isinstance(c, str)
-    ]
-    if choices and str not in kinds:
-        return "{" + ",".join(choices) + "}"
-    names = {int: "N", float: "X", str: "TEXT", bool: "BOOL"}
-    return next((names[k] for k in kinds if k in names), "VALUE")
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    from types import UnionType
-    from typing import Union
-
-    return list(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else [annotation]
-
-
-def _value(text: Any, annotation: Any) -> Any:
-    """A word of the command line as the setting wants it: lists and tables as YAML, or a,b and A=x,B=y."""
-    kinds = _kinds(annotation)
-    if not isinstance(text, str) or kinds == [str]:
-        return text
-    if type(None) in kinds and text.lower() in ("none", "null"):
-        return None
-    origins = {get_origin(k) or k for k in kinds}
-    if text[:1] in ("[", "{") and origins & {list, dict, tuple}:
-        import yaml
-
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(
-                "This is no list and no table in YAML", got=text, mend="Write [a, b] or {a: 1, b: 2}"
-            ) from error
-    if dict in origins and "=" in text:
-        return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    if list in origins:
-        return [part.strip() for part in text.split(",") if part.strip()]
-    return text
-
-
 # --- looking after runs -----------------------------------------------------------------------------------------------
 
 
 def _run(words: list[str]) -> int:
     from .runs.api import launch, prepare_from
 
-    parser = _Parser("run", "Run what a spec.yaml describes.")
+    parser = Parser("run", "Run what a spec.yaml describes.")
     parser.add_argument("spec", help="YAML file with `kind:` and settings")
     parser.add_argument(
         "--directory", metavar="RUN", help="directory of the run; by default a new one in the workspace"
@@ -232,7 +122,7 @@ def _run(words: list[str]) -> int:
 def _attached(name: str, words: list[str], text: str) -> Any:
     from .runs import attach
 
-    parser = _Parser(name, text)
+    parser = Parser(name, text)
     parser.add_argument("run", help="name of a run in the workspace, or its directory")
     return attach(parser.read(words).run)
 
@@ -241,7 +131,7 @@ def _watch(words: list[str]) -> int:
     from .runs import attach, list_runs
     from .runs.progress import Bar
 
-    parser = _Parser("watch", "Follow a run, whoever started it. Ctrl-C ends the watching, not the run.")
+    parser = Parser("watch", "Follow a run, whoever started it. Ctrl-C ends the watching, not the run.")
     parser.add_argument(
         "run", nargs="?", help="name of a run in the workspace, or its directory; by default the newest"
     )
@@ -259,7 +149,7 @@ def _watch(words: list[str]) -> int:
 def _list(words: list[str]) -> int:
     from .runs import list_runs, workspace
 
-    parser = _Parser("list", "The runs of the workspace.")
+    parser = Parser("list", "The runs of the workspace.")
     parser.add_argument("workspace", nargs="?", help="by default ATOMLAB_WORKSPACE or ./atomlab-runs")
     folder = workspace(parser.read(words).workspace)
     rows = [run.summary() for run in list_runs(folder)]
@@ -295,7 +185,7 @@ def _resume(words: list[str]) -> int:
     from .runs import attach
     from .runs.handle import ENDED
 
-    parser = _Parser("resume", "Go on with a paused, stopped, failed or lost run from its last saved state.")
+    parser = Parser("resume", "Go on with a paused, stopped, failed or lost run from its last saved state.")
     parser.add_argument("run", help="name of a run in the workspace, or its directory")
     parser.add_argument("--detach", action="store_true", help="run in a process of its own and return at once")
     found = parser.read(words)
@@ -313,14 +203,14 @@ def _fork(words: list[str]) -> int:
     from .runs.api import launch
 
     if not words or words[0].startswith("-"):
-        parser = _Parser(
+        parser = Parser(
             "fork", "The same run again with other settings: atomlab fork RUN --epochs 20. Options are the task's."
         )
         parser.add_argument("run", help="name of a run in the workspace, or its directory")
         parser.read(words)
     old = attach(words[0])
-    parser = _Parser(f"fork {old.name}", f"{old.name} again with other settings.")
-    read = _add_settings(parser, type(old.spec), needed=False)
+    parser = Parser(f"fork {old.name}", f"{old.name} again with other settings.")
+    read = add_settings(parser, type(old.spec), needed=False)
     parser.add_argument("--directory", metavar="RUN", help="directory of the new run")
     parser.add_argument("--detach", action="store_true", help="run in a process of its own and return at once")
     found = parser.read(words[1:])
@@ -332,7 +222,7 @@ def _models(words: list[str]) -> int:
     from . import models
     from .checkpoint import embedded, header
 
-    _Parser("models", "Models that come with AtomLab, and architectures to train.").read(words)
+    Parser("models", "Models that come with AtomLab, and architectures to train.").read(words)
     print("Models to start from (atomlab finetune MODEL DATA, atomlab md MODEL):")
     for name in embedded():
         card = header(name)["potential"].get("card", {})
@@ -347,7 +237,7 @@ def _models(words: list[str]) -> int:
 def _lab(words: list[str]) -> int:
     from .runs import notebook
 
-    parser = _Parser("lab", "Open JupyterLab on the start notebook. Other options go to jupyter lab.")
+    parser = Parser("lab", "Open JupyterLab on the start notebook. Other options go to jupyter lab.")
     parser.add_argument("--workspace", help="folder of the runs; by default ATOMLAB_WORKSPACE or ./atomlab-runs")
     found, rest = parser.parse_known_args(words)  # the rest is for jupyter lab: --no-browser, --port=8889
     return notebook.open_lab(Path.cwd(), found.workspace, [word for word in rest if word != "--"])

@@ -147,9 +147,15 @@ def enqueue(directory: Path) -> None:
 def queue(folder: Path) -> list[Path]:
     """The runs that wait for a worker, first come first."""
     waiting = []
-    for path in runs_in(folder):
+    try:
+        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    for entry in entries:
         try:
-            waiting.append((int((path / "control" / "queued").read_text()), path))
-        except (FileNotFoundError, ValueError):
-            continue  # not waiting, or for a process of its own
+            ticket = Path(entry.path, "control", "queued").read_text()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if ticket.isdigit():  # else it waits for a process of its own
+            waiting.append((int(ticket), Path(entry.path)))
     return [path for _, path in sorted(waiting)]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -116,7 +117,7 @@ class Run:
     def events(self, since: int = 0) -> list[dict[str, Any]]:
         """All events whose number `seq` is larger than `since`, oldest first."""
         self._events += self._tail.read()
-        return [event for event in self._events if event["seq"] > since] if since else list(self._events)
+        return self._events[bisect_right(self._events, since, key=lambda event: event["seq"]) :]
 
     def follow(self, since: int = 0, timeout: float | None = None) -> Iterator[dict[str, Any]]:
         """Events as they come, until the run ends."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["keep", "located", "prepare_torch", "referred"]
 
+_threads = 0
 _SUFFIX = {"model": ".safetensors", "data": ".extxyz", "structure": ".traj"}
 
 
@@ -111,6 +112,7 @@ def prepare_torch(spec: Spec) -> None:
     """Threads and seed of this run."""
     import torch
 
-    if spec.threads:
-        torch.set_num_threads(spec.threads)
+    global _threads
+    _threads = _threads or torch.get_num_threads()  # before any run changed it: a worker executes many
+    torch.set_num_threads(spec.threads or _threads)
     torch.manual_seed(spec.seed)

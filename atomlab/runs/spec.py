@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -59,7 +60,8 @@ class Spec(BaseModel):
     def label(self) -> str:
         """The tail of the run directory's name."""
         values = [getattr(self, field) for field in inputs_of(type(self))]
-        return self.name or "-".join(_short(value) for value in values if value and not value.startswith(f"{INPUTS}/"))
+        words = [_short(value) for value in values if value and not value.startswith(f"{INPUTS}/")]
+        return self.name or "-".join(dict.fromkeys(words))
 
 
 class ModelSpec(Spec):
@@ -74,6 +76,8 @@ class ModelSpec(Spec):
 def _short(value: str) -> str:
     head = value.split("#")[0]
     name = Path(head).name
+    if found := re.match(r"[a-z]+-\d{4,}", name):
+        return found[0]  # another run, by its kind and number
     return name.split(".")[0] if os.sep in head or "." in name else head.split(",")[0]
 
 

@@ -13,6 +13,7 @@ import pytest
 from atomlab import cli
 from atomlab.runs import TASKS, as_command, list_runs, prepare
 from atomlab.runs.notebook import start_notebook
+from atomlab.runs.options import Parser, add_settings
 from runs import toy  # noqa: F401  (registers the task `count`)
 
 
@@ -188,6 +189,6 @@ def test_as_command_of_every_task_is_read_back() -> None:
         values = {n: "x" for n, f in spec.model_fields.items() if f.default is PydanticUndefined}
         made = spec(**values, seed=7, threads=1)
         words = shlex.split(as_command(made))
-        parser = cli._Parser(kind, "")
-        read = cli._add_settings(parser, spec)
+        parser = Parser(kind, "")
+        read = add_settings(parser, spec)
         assert spec(**read(parser.read(words[2:]))) == made
