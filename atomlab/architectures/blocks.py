@@ -49,8 +49,12 @@ class Linear(nn.Module):
 
     def matrices(self) -> list[Tensor]:
         """The scaled matrices (fan-in, fan-out)."""
-        parts = self.weight.split([n * m for n, m in self.blocks])
-        return [part.view(n, m) * (1.0 / math.sqrt(n)) for part, (n, m) in zip(parts, self.blocks)]
+        fan_in = {n for n, _ in self.blocks}
+        weight = self.weight if len(fan_in) > 1 else self.weight * (1.0 / math.sqrt(*fan_in))
+        parts = weight.split([n * m for n, m in self.blocks])
+        if len(fan_in) > 1:
+            parts = [part * (1.0 / math.sqrt(n)) for part, (n, _) in zip(parts, self.blocks)]
+        return [part.view(n, m) for part, (n, m) in zip(parts, self.blocks)]
 
     def forward(self, x: Sequence[Tensor]) -> Features:
         return [part @ matrix for part, matrix in zip(x, self.matrices())]
@@ -97,7 +101,7 @@ class RadialNetwork(nn.Module):
 
 
 class Interaction(nn.Module):
-    """Messages from the neighbours: (x, species) -> (message, skip).
+    """Messages from the neighbours: (x, species) -> (message (A, (l_edges + 1)^2, K), skip).
 
     kind agnostic and density: the element acts on the message, no skip; residual and density-residual: the element acts
     on the incoming features, which skip the product. density kinds divide by 1 + Σ tanh(d²) of the neighbours, the
@@ -122,7 +126,7 @@ class Interaction(nn.Module):
             self.density_fn = RadialNetwork([config["radial_basis"], 1], config["activation"])
         self.conv_tp = Couplings(self.paths)
 
-    def forward(self, x: Features, species: Tensor, bonds: Bonds) -> tuple[Features, Features | None]:
+    def forward(self, x: Features, species: Tensor, bonds: Bonds) -> tuple[Tensor, Features | None]:
         skip = self.skip_tp(x, species) if self.residual else None
         up = self.linear_up(x)
         radial = self.conv_tp_weights(bonds.radial)
@@ -140,9 +144,10 @@ class Interaction(nn.Module):
             self.paths,
             self.conv_tp.matrices(radial),
         )
-        norm = self._norm(bonds, len(species))
-        message = [part * norm for part in self.linear(summed)]
-        return (message, skip) if self.residual else (self.skip_tp(message, species), None)
+        message = self.linear(summed)
+        if not self.residual:
+            message = self.skip_tp(message, species)
+        return torch.cat(message, dim=1) * self._norm(bonds, len(species)), skip
 
     def _norm(self, bonds: Bonds, atoms: int) -> Tensor | float:
         if not self.density:
@@ -166,9 +171,8 @@ class Product(nn.Module):
         )
         self.linear = Linear([(channels, channels)] * (l_out + 1))
 
-    def forward(self, message: Features, skip: Features | None, species: Tensor) -> Features:
-        whole = torch.cat(message, dim=1)
-        out = self.linear([contract(whole, species) for contract in self.symmetric_contractions.contractions])
+    def forward(self, message: Tensor, skip: Features | None, species: Tensor) -> Features:
+        out = self.linear([contract(message, species) for contract in self.symmetric_contractions.contractions])
         return [part + skip[l] if skip and l < len(skip) else part for l, part in enumerate(out)]
 
 
