@@ -40,7 +40,7 @@ def ours(state: Mapping[str, Tensor], model: MACE, name: str) -> dict[str, Tenso
     if not model.config["scale_shift"]:
         found.setdefault("scale", torch.ones(model.scale.shape, dtype=torch.float64))
         found.setdefault("shift", torch.zeros(model.shift.shape, dtype=torch.float64))
-    _check(found, model.state_dict(), name)
+    _check(found, model.state_dict(), (model.config["l_edges"] + 1) ** 2, name)
     return found
 
 
@@ -50,11 +50,11 @@ def _expanded(value: Tensor, like: Tensor) -> Tensor:
     return value.to(torch.float64).expand(like.shape).clone() if fits or value.numel() == 1 else value
 
 
-def _check(found: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str) -> None:
+def _check(found: Mapping[str, Tensor], own: Mapping[str, Tensor], size: int, name: str) -> None:
     given = {key for key in found if _GIVEN.fullmatch(key)}
     missing, extra = sorted(set(own) - set(found) - given), sorted(set(found) - set(own) - given)
     misshapen = [k for k in own if k in found and not _same_shape(k, found, own)] + [
-        k for k in given if "U_matrix" in k and not _fits(k, found, own)
+        k for k in given if "U_matrix" in k and not _fits(k, found, own, size)
     ]
     for what, keys in (("lacks", missing), ("has unknown", extra), ("has misshapen", misshapen)):
         if keys:
@@ -68,15 +68,14 @@ def _same_shape(key: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]
     return a == b or (".contractions." in key and len(a) == 3 and a[::2] == b[::2])
 
 
-def _fits(key: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> bool:
+def _fits(key: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor], size: int) -> bool:
     """Whether a coupling tensor has one path per weight and as many axes as its order and l say."""
     stem, order = key[: key.rindex(".")], int(key[-1])
     highest = 1 + sum(k.startswith(f"{stem}.weights.") for k in own)
     weights = found.get(f"{stem}.weights_max" if order == highest else f"{stem}.weights.{highest - 1 - order}")
-    shape, l_out = tuple(found[key].shape), int(stem.rsplit(".", 1)[1])
+    l_out = int(stem.rsplit(".", 1)[1])
     lead = (2 * l_out + 1,) if l_out else ()
-    size = shape[len(lead)] if len(shape) > len(lead) else 0
-    return weights is not None and shape == (*lead, *(size,) * order, weights.shape[1])
+    return weights is not None and found[key].shape == (*lead, *(size,) * order, weights.shape[1])
 
 
 def upstream_state(model: MACE) -> dict[str, Tensor]:
