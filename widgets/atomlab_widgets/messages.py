@@ -37,7 +37,7 @@ def messages_of(hub: Hub, data_panel: Any = None) -> Action:
             elif action == "resume":
                 hub.client.resume(run.path)
                 session.dispatch("clear", prefix=key)
-                hub.book.nudge()
+                hub.book.sync()
             else:
                 session.dispatch("tab", tab={"train": "finetune"}.get(run.kind, run.kind))
 

@@ -195,11 +195,6 @@ class RunBook:
         self.over.set()
         self._wake.set()
 
-    def nudge(self) -> None:
-        """Look now: something was just started or asked for."""
-        self._scanned = 0.0
-        self._wake.set()
-
     def newest(self, *kinds: str) -> RunView | None:
         """The youngest run of these kinds."""
         return next(iter(self.of(*kinds)), None)
@@ -211,6 +206,16 @@ class RunBook:
 
     def get(self, name: str) -> RunView | None:
         return self.runs.get(name)
+
+    def sync(self) -> None:
+        """Look now, in the caller's thread: something was just started or asked for."""
+        self._scanned = -9.0
+        self.tell(self.look())
+
+    def tell(self, changed: set[str]) -> None:
+        """Let the listeners know."""
+        for listener in list(self._listeners) if changed else ():
+            listener(changed)
 
     def look(self) -> set[str]:
         """One round: new directories, new events, gone directories. Returns the names of what changed."""
@@ -243,10 +248,7 @@ class RunBook:
     def _follow(self) -> None:
         while not self.over.is_set():
             try:
-                changed = self.look()
-                if changed:
-                    for listener in list(self._listeners):
-                        listener(changed)
+                self.tell(self.look())
             except Exception as error:  # the thread must live on; the fault is shown
                 self.fault(error)
             self._wake.wait(self.every)

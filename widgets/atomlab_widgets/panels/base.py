@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,12 @@ from ..markup import bar, safe
 from ..messages import messages_of
 from ..runlog import RunView
 from ..session import Session, State
+
+WAITS = {
+    "none": "the worker is being started; it imports torch, which takes some seconds",
+    "starting": "the worker is starting; it imports torch, which takes some seconds",
+    "ready": "the worker takes it up",
+}
 
 
 def hub_of(session: Any) -> Hub:
@@ -211,11 +216,8 @@ class Panel:
             return None
         try:
             path = self.hub.client.start(kind, values)
-            self.book.nudge()
             self.session.dispatch("overlay", run=path.name)
-            deadline = time.monotonic() + 5
-            while self.book.get(path.name) is None and time.monotonic() < deadline:
-                time.sleep(0.05)
+            self.book.sync()  # from here on it is active, and a second press finds it so
             return path
         finally:
             self._starting.release()
@@ -223,7 +225,7 @@ class Panel:
     def control(self, run: RunView, what: str) -> None:
         """Stop, pause, resume."""
         getattr(self.hub.client, what)(run.path)
-        self.book.nudge()
+        self.book.sync()
 
     def run_buttons(self, run: RunView) -> list[dict]:
         """What a running run can be asked."""
@@ -231,7 +233,10 @@ class Panel:
         return [first, button("stop", "Stop", title="keeps what was made")]
 
     def progress(self, run: RunView) -> str:
-        """Bar, words and time left."""
+        """Bar, words and time left; of one that waits, what it waits for."""
+        if run.state == "queued":
+            worker = self.hub.client.worker()
+            return f"<span class=al-num>{safe(WAITS.get(worker, f'waits until {worker} has ended'))}</span>{bar(0.0)}"
         return f"<span class=al-num>{safe(run.sentence())}</span>{bar(run.fraction or 0.0) if run.active else ''}"
 
     def copy_links(self, kind: str, values: Mapping[str, Any], *more: dict) -> None:

@@ -155,7 +155,7 @@ class RunsPanel(Panel):
         elif id == "delete" and not run.active:
             self.hub.client.delete(run.path)
             self._chosen = ""
-            self.book.nudge()
+            self.book.sync()
         self.refresh()
 
     def open(self, run: RunView) -> None:
