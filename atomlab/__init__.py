@@ -15,7 +15,7 @@ _NAMES = {
     "load": ("checkpoint", "load"),
     "save": ("checkpoint", "save"),
     "create": ("architectures", "create"),
-    "models": ("architectures", "models"),
+    "models": ("listing", "models"),
     "read": ("data", "read"),
     "Dataset": ("data", "Dataset"),
     "evaluate": ("predict", "evaluate"),

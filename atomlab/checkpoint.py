@@ -102,9 +102,9 @@ def load(
     (.model, .pth, .pt, .npz). A published model is downloaded once, into ATOMLAB_CACHE or the platform's cache folder;
     its licence is told first. Corrections are added behind a '+': 'si-base+zbl', 'mace-mpa-0-medium+d3:pbe',
     'FILE+d3:pbe:zero+zbl' (D3's functional and damping; ZBL for the model's elements); what a model already contains
-    is refused. device: 'auto' (CUDA if there is one, else CPU), 'cpu', 'cuda', 'cuda:1' ... dtype: 'float32' or 'float64'; energies
-    are summed in float64 in both. head: of a model with several, the one that is meant where none is named; the first,
-    with a notice that lists them, if it is not given.
+    is refused. device: 'auto' (CUDA if there is one, else CPU), 'cpu', 'cuda', 'cuda:1' ... dtype: 'float32' or
+    'float64'; energies are summed in float64 in both. head: of a model with several, the one that is meant where none
+    is named; the first, with a notice that lists them, if it is not given.
 
     Raises InputError, in words, for what cannot be read; no code in a file is ever run.
     """

@@ -219,18 +219,18 @@ def _fork(words: list[str]) -> int:
 
 
 def _models(words: list[str]) -> int:
-    from . import models
-    from .checkpoint import embedded, header
+    from .architectures.published import catalogue
+    from .listing import models
 
-    Parser("models", "Models that come with AtomLab, and architectures to train.").read(words)
-    print("Models to start from (atomlab finetune MODEL DATA, atomlab md MODEL):")
-    for name in embedded():
-        card = header(name)["potential"].get("card", {})
-        print(f"  {name:<20}{card.get('description') or card.get('level_of_theory', '')}")
-    print("  or a file: .safetensors of ours, a run's directory, a published weight file")
-    print("Architectures (atomlab train ARCHITECTURE DATA):")
-    for name, text in models().items():
-        print(f"  {name:<20}{text}")
+    parser = Parser("models", "Models that come with AtomLab, published ones, and architectures to train.")
+    parser.add_argument("name", nargs="?", help="all that is known about one of them")
+    name, known = parser.read(words).name, models()
+    if name is None:
+        print(f"{known!r}\n\nMODEL is a name, a file, or a run's directory; with corrections: MODEL+d3:pbe+zbl")
+    elif name in known or catalogue.find(name):
+        print(known[name if name in known else catalogue.find(name).name])
+    else:
+        raise InputError("There is no model of this name", got=name, mend=nearest(name, known) or "See: atomlab models")
     return 0
 
 
@@ -251,7 +251,7 @@ _OTHERS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "pause": (_pause, "Let a run wait."),
     "resume": (_resume, "Go on with a paused, stopped, failed or lost run."),
     "fork": (_fork, "The same run again with other settings."),
-    "models": (_models, "Models and architectures."),
+    "models": (_models, "Models by name: embedded, published, and architectures."),
     "lab": (_lab, "Open the Lab in JupyterLab."),
 }
 

@@ -20,6 +20,7 @@ ROWS: list[tuple[str, ...]] = [
     ("cli", "testing", "__main__"),
     ("runs",),
     ("training", "simulate", "analysis"),
+    ("listing",),
     ("checkpoint", "predict", "calculator"),
     ("data", "architectures", "corrections"),
     ("external",),

@@ -1,6 +1,6 @@
 """Terms that are added to any potential with `Sum`, which refuses to add one twice: ZBL repulsion, D3 dispersion.
 
-In the name of a model they are words after it: `si-base+zbl`, `mace-mpa-0-medium+d3:pbe`. Importing this needs no torch.
+In the name of a model they are words after it: `si-base+zbl`, `mace-mpa-0-medium+d3:pbe`. No torch is imported here.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..corrections import split
 from ..errors import InputError
 from .directory import is_run, workspace
 from .spec import INPUTS, Spec, inputs_of
@@ -33,7 +34,8 @@ def referred(
         if value is None:
             continue
         if isinstance(value, str | os.PathLike):
-            out[name] = _absolute(os.fspath(value), base)
+            text, words = split(value) if role == "model" else (os.fspath(value), ())
+            out[name] = "+".join([_absolute(text, base), *words])
         else:
             out[name] = f"{INPUTS}/{name}{_SUFFIX[role]}"
             objects[out[name]] = (role, value)

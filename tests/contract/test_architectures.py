@@ -57,7 +57,7 @@ LIMITS = {
 }
 CASES = [
     (name, shape)
-    for name in atomlab.models()
+    for name in atomlab.models("architecture")
     if issubclass(architecture(name), Trainable)
     for shape in SHAPES.get(name, {"default": {}})
 ]

@@ -1,4 +1,4 @@
-"""Fetch a published file once: what came is kept, a broken transfer goes on where it stopped, a changed file is refused.
+"""Fetch a published file once: a broken transfer goes on where it stopped, a changed file is refused.
 
 Files lie in `cache()/models/NAME/FILE`. A file of which no hash is known is pinned: its SHA-256 is written into
 `pins.json` beside it, with the day, and every later use compares. Nothing here runs unless a model was asked for by

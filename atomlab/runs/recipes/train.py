@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import checkpoint
+from ...architectures.published import catalogue
 from ...training import prepare, settings_of
 from ..execute import RunIO
 from ..inputs import located, prepare_torch
@@ -23,7 +24,7 @@ def run(spec: TrainSpec, io: RunIO) -> None:
     settings = settings_of("scratch", spec)
     place = located(spec.model, io)
     base: Any
-    if Path(place).exists() or place in checkpoint.embedded():
+    if Path(place).exists() or place in checkpoint.embedded() or catalogue.find(place):
         base = checkpoint.load(place, device=spec.device, dtype=spec.dtype)
     else:
         base = {**spec.config, "architecture": place}
