@@ -15,6 +15,12 @@ from atomlab.potential import outputs
 from golden.mace_cases import close, structures, weights
 
 CASE = "m1_density_zbl_agnesi_L1"
+W3J = "interactions.1.conv_tp._compiled_main_left_right._w3j_1_2_1"
+CONTRACTION = "products.0.symmetric_contractions.contractions.0."
+
+
+def _shorten(state):
+    state[CONTRACTION + "weights_max"] = state[CONTRACTION + "weights_max"][:, :5]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +90,11 @@ def test_older_forms_of_the_same_numbers(folder, state, settings):
             ),
             "misshapen.*U_matrix_3",
         ),
+        (lambda s: s.update({W3J: torch.zeros(3, 3, 3)}), "misshapen.*_w3j_1_2_1"),
+        (lambda s: s.update({W3J.replace("interactions.1", "interactions.7"): s[W3J]}), "unknown.*interactions.7"),
+        (lambda s: s.update({CONTRACTION + "U_matrix_4": torch.zeros(16, 16, 16, 16, 1)}), "unknown.*U_matrix_4"),
+        (lambda s: s.update({CONTRACTION + "weights_0_zeroed": torch.zeros(2)}), "misshapen.*zeroed"),
+        (lambda s: (s.pop(CONTRACTION + "U_matrix_3"), _shorten(s)), "misshapen.*weights_max"),
     ],
 )
 def test_states_that_do_not_fit_are_refused_by_entry(state, settings, change, words):

@@ -51,31 +51,50 @@ def _expanded(value: Tensor, like: Tensor) -> Tensor:
 
 
 def _check(found: Mapping[str, Tensor], own: Mapping[str, Tensor], size: int, name: str) -> None:
-    given = {key for key in found if _GIVEN.fullmatch(key)}
-    missing, extra = sorted(set(own) - set(found) - given), sorted(set(found) - set(own) - given)
-    misshapen = [k for k in own if k in found and not _same_shape(k, found, own)] + [
-        k for k in given if "U_matrix" in k and not _fits(k, found, own, size)
-    ]
+    shapes = {key: _given_shape(key, found, own, size) for key in found if _GIVEN.fullmatch(key)}
+    placed = {key for key, shape in shapes.items() if shape is not None}
+    missing, extra = sorted(set(own) - set(found)), sorted(set(found) - set(own) - placed)
+    misshapen = [k for k in own if k in found and not _same_shape(k, found, own)]
+    misshapen += [k for k in placed if tuple(found[k].shape) != shapes[k]]
     for what, keys in (("lacks", missing), ("has unknown", extra), ("has misshapen", misshapen)):
         if keys:
             shown = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
             raise InputError(f"The weights are not those of this MACE: the file {what} entries", got=f"{name}: {shown}")
 
 
+def _order(key: str, own: Mapping[str, Tensor]) -> tuple[str, int]:
+    """The contraction of a weight's name, and the order of the products that it multiplies."""
+    stem, _, leaf = key.partition(".weights")
+    highest = 1 + sum(k.startswith(f"{stem}.weights.") for k in own)
+    return stem, highest if leaf == "_max" else highest - 1 - int(leaf[1:])
+
+
 def _same_shape(key: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> bool:
     a, b = found[key].shape, own[key].shape
-    # the number of a contraction's paths is the file's: it may hold the short basis
-    return a == b or (".contractions." in key and len(a) == 3 and a[::2] == b[::2])
+    if a == b or ".contractions." not in key:
+        return a == b
+    # a file that brings its couplings may bring a shorter basis, with fewer paths
+    stem, order = _order(key, own)
+    return f"{stem}.U_matrix_{order}" in found and len(a) == 3 and a[::2] == b[::2]
 
 
-def _fits(key: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor], size: int) -> bool:
-    """Whether a coupling tensor has one path per weight and as many axes as its order and l say."""
-    stem, order = key[: key.rindex(".")], int(key[-1])
-    highest = 1 + sum(k.startswith(f"{stem}.weights.") for k in own)
-    weights = found.get(f"{stem}.weights_max" if order == highest else f"{stem}.weights.{highest - 1 - order}")
+def _given_shape(key: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor], size: int) -> tuple[int, ...] | None:
+    """The shape that a constant of the file must have; None where this model has no place for it."""
+    stem, _, leaf = key.rpartition(".")
+    if leaf.startswith("_w3j"):
+        known = f"{stem.removesuffix('.conv_tp')}.linear.weight" in own
+        return tuple(2 * int(l) + 1 for l in leaf.split("_")[2:]) if known else None
+    if f"{stem}.weights_max" not in own:
+        return None
+    if leaf.endswith("_zeroed"):
+        return ()
+    names = (k for k in own if k == f"{stem}.weights_max" or k.startswith(f"{stem}.weights."))
+    weight = next((k for k in names if _order(k, own) == (stem, int(leaf[-1]))), None)
+    if weight is None or weight not in found:
+        return None
     l_out = int(stem.rsplit(".", 1)[1])
     lead = (2 * l_out + 1,) if l_out else ()
-    return weights is not None and found[key].shape == (*lead, *(size,) * order, weights.shape[1])
+    return (*lead, *(size,) * int(leaf[-1]), *found[weight].shape[1:2])
 
 
 def upstream_state(model: MACE) -> dict[str, Tensor]:
