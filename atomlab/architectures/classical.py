@@ -241,9 +241,10 @@ _METALS = (13, 28, 29, 46, 47, 78, 79)
 
 
 class EMT(External):
-    """Effective medium theory for Al, Ni, Cu, Pd, Ag, Pt and Au.
+    """Effective medium theory for Al, Ni, Cu, Pd, Ag, Pt and Au, evaluated by ASE.
 
-    Jacobsen, Stoltze and Nørskov, Surf. Sci. 366 (1996) 394. Evaluated by ASE: energy, forces and virial without autograd; a second derivative is refused in words.
+    Jacobsen, Stoltze and Nørskov, Surf. Sci. 366 (1996) 394. Energy, forces and virial without autograd; a second
+    derivative is refused in words.
     """
 
     kind = "emt"

@@ -75,6 +75,10 @@ def test_generating_is_repeatable_and_labelled():
         GenerateSettings(element="Si", **{**SMALL, "lowest": 3000, "seed": 4}), lambda kind, **values: None
     )
     assert not np.allclose(other[1].positions, frames[3].positions)
+    near = generate(
+        GenerateSettings(element="Si", **{**SMALL, "lowest": 600, "highest": 601, "step": 1}), lambda *a, **k: 0
+    )
+    assert np.abs(near[0].positions - near[2].positions).max() > 0.02  # nor do neighbours move in step
     teacher = atomlab.create("stillinger-weber")
     out = outputs(teacher, build(frames[2], teacher.needs))
     assert out.energy.item() == pytest.approx(frames[2].info["REF_energy"], abs=1e-7)
