@@ -136,8 +136,8 @@ def split_by_frame(frame: np.ndarray, share: float, seed: int = 0) -> tuple[np.n
 class EnvironmentClasses:
     """Classes of local environments: a Bayesian Gaussian mixture on invariant descriptors.
 
-    The paper names the mixture and leaves the rest open. Here: descriptors are centred, scaled by one number, reduced to
-    their leading principal components; covariances are full; each atom belongs to its likeliest class.
+    The paper names the mixture and leaves the rest open. Here: descriptors are centred, scaled by one number and
+    reduced to their leading principal components; covariances are full; each atom belongs to its likeliest class.
     """
 
     def __init__(self, classes: int = 6, components: int = 10, seed: int = 0):

@@ -210,7 +210,7 @@ def _weights(queries: Environments, a: int, b: int) -> Tensor:
 
 def _best(q: Tensor, x: Tensor, number: np.ndarray, their_number: np.ndarray, first: np.ndarray, same: bool) -> Tensor:
     """(structures, atoms): the best match of each atom in each structure, whose rows of x start at `first`."""
-    out = torch.full((len(first) - 1, len(q)), 0.0 if same else NOTHING, dtype=q.dtype)
+    out = torch.empty((len(first) - 1, len(q)), dtype=q.dtype)
     structure = np.repeat(np.arange(len(first) - 1), np.diff(first))
     for z in np.unique(number) if same else [None]:
         mine = np.arange(len(q)) if z is None else np.flatnonzero(number == z)

@@ -80,7 +80,6 @@ def farthest_points(
         order.append(row)
         distance.append(nearest[row])
         _closer(nearest, values, values[row], metric)
-        nearest[row] = -1.0
         if each is not None:
             each(len(order), count)
     if len(order) < count:

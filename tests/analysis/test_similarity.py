@@ -1,6 +1,7 @@
 """Similarity against the formulas of paper 003's appendix C.4, written out in loops."""
 
 import json
+import sys
 import warnings
 
 import numpy as np
@@ -15,6 +16,8 @@ from atomlab.analysis.search import Filter
 from atomlab.analysis.similarity import compare, stratified, threshold_of
 from atomlab.errors import InputError
 
+# the package's attribute of this name is the function
+module = sys.modules["atomlab.analysis.similarity"]
 SETS = [(14, 32), (14,), (6, 1), (6, 8, 1), (14, 32), (8, 1)]
 
 
@@ -58,7 +61,9 @@ def allows(mode, mine, theirs):
 
 @pytest.mark.parametrize("mode", ["all", "inclusive", "exclusive"])
 @pytest.mark.parametrize("match", ["any", "same"])
-def test_closest_structures_follow_the_paper(blocks, mode, match):
+@pytest.mark.parametrize("k", [2, 5])
+def test_closest_structures_follow_the_paper(blocks, mode, match, k, monkeypatch):
+    monkeypatch.setattr(module, "CLOSEST", k)
     test, train = random_sets(0, (5, 3, 8, 4, 2, 2)), random_sets(1, (9, 4, 6, 3, 12, 5))
     report = compare(Environments.of(*test), Environments.of(*train), mode, match=match)
     for t in range(6):
@@ -66,7 +71,7 @@ def test_closest_structures_follow_the_paper(blocks, mode, match):
         for s in range(6):
             if allows(mode, set(test[1][t].tolist()), set(train[1][s].tolist())):
                 expected[s] = paper(test[0][t], test[1][t], train[0][s], train[1][s], match == "same")
-        best = sorted(-e[0] for e in expected.values())[:5]
+        best = sorted(-e[0] for e in expected.values())[:k]
         found = report.closest(t)
         np.testing.assert_allclose([-c["stratified"] for c in found], best, atol=1e-12)
         assert len({c["frame"] for c in found}) == len(found)
