@@ -267,3 +267,15 @@ def test_the_public_name_is_the_function():
     import atomlab
 
     assert atomlab.similarity is similarity
+
+
+def test_structures_are_ranked_by_the_stratified_mean_not_the_plain_one(monkeypatch):
+    monkeypatch.setattr(module, "CLOSEST", 1)
+    x, y = np.eye(2)
+    test = Environments.of([np.array([x, x, x, x, y])], [np.array([14, 14, 14, 14, 8])])
+    # the first fits four atoms and half of the fifth; the second the fifth, and the four a little less
+    half, most = (x + y) / 2**0.5, np.array([0.9, (1 - 0.81) ** 0.5])
+    train = Environments.of([np.array([x, half]), np.array([most, y])], [np.array([14, 8])] * 2)
+    (best,) = compare(test, train).closest(0)
+    assert best["frame"] == 1 and best["stratified"] == pytest.approx(0.95) and best["plain"] == pytest.approx(0.92)
+    # in the plain mean the first would win: 0.941 against 0.92
