@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .library import figure_class
+
 # Okabe-Ito. Sets: maps, histograms and parity plots only. Runs: curves only, so that no colour means two things.
 SETS = {"train": "#0072b2", "valid": "#e69f00", "test": "#009e73", "md": "#8e44ad"}
 RUNS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b8860b")
@@ -25,15 +27,15 @@ def figure(rows: int = 1, cols: int = 1, height: int = 260, **subplots: Any) -> 
     with IMPORTING:
         # plotly asks a half-imported pandas for its classes if another thread imports that meanwhile: so pandas first
         import pandas  # noqa: F401, ICN001
-        import plotly.graph_objects as go
+
+        Figure = figure_class()
         from plotly.subplots import make_subplots
 
     if rows * cols > 1:
         base = make_subplots(rows=rows, cols=cols, **subplots)
-        # a figure of thousand template defaults costs a second to send; ours are set below
-        fig = go.FigureWidget(base)
+        fig = Figure(base)
     else:
-        fig = go.FigureWidget()
+        fig = Figure()
     fig.layout.template = "none"
     fig.update_layout(
         height=height, autosize=True, margin={"l": 56, "r": 12, "t": 24, "b": 40}, uirevision="keep",

@@ -118,7 +118,7 @@ class DatasetPanel(Panel):
         )
 
     def _about(self, source: Any) -> None:
-        parts = [" ".join(source.dataset.reading), f"Read in {source.seconds:.1f} s."]
+        parts = [f"Read in {source.seconds:.1f} s.", *source.dataset.reading]
         if self._brush:
             parts.insert(
                 0,

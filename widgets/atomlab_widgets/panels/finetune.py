@@ -29,7 +29,7 @@ class FinetunePanel(Panel):
 
     id, title, kind = "finetune", "Fine-tune", "finetune"
     hidden = ("kind", "model", "data", "name", "left_out")
-    labels = {"train": "learn from", "valid": "validate on", "scratch_twin": "also from scratch"}
+    labels = {"train": "learn from", "valid": "validate on", "scratch_twin": "from scratch too"}
     main = ("strategy", "effort", "train", "valid", "scratch_twin")
 
     def build(self) -> list[ipywidgets.Widget]:
@@ -129,7 +129,8 @@ class FinetunePanel(Panel):
     def _told(self, run: RunView) -> str:
         reasons, values = run.log.plan["reasons"], run.log.plan["values"]
         if "learning_rate" in reasons:
-            return f"learning rate {values.get('learning_rate', '')}, {reasons['learning_rate']}"
+            value, why = f"{values.get('learning_rate', '')}", str(reasons["learning_rate"])
+            return f"learning rate {why if value and value in why else f'{value}, {why}'}"
         return f"{short(str(run.spec.get('model', '')))} learns from {short(str(run.spec.get('data', '')))}"
 
     # --- picture -----------------------------------------------------------------------------------------------------
