@@ -69,19 +69,15 @@ _WORDS = {
     "lora": "a model with LoRA wrappers: merge them into the weights first",
     "LoRA": "a model with LoRA wrappers: merge them into the weights first",
     "cue": "a model converted to cuequivariance: convert it back with mace_cueq_to_e3nn first",
+    "CuEq": "a model converted to cuequivariance: convert it back with mace_cueq_to_e3nn first",
     "oeq": "a model converted to openequivariance: convert it back first",
+    "OEQ": "a model converted to openequivariance: convert it back first",
     "mace.": "a kind of MACE that is not here yet",
 }
-# attributes that change the energy in ways that are not here; the value that is
-_PLAIN: dict[str, Any] = {
-    "use_agnostic_product": False,
-    "use_so3": False,
-    "use_last_readout_only": False,
-    "use_edge_irreps_first": False,
-    "edge_irreps": None,
-    "joint_embedding": None,
-    "embedding_specs": None,
-}
+# attributes that, where set, change the energy in ways that are not here
+_ELSEWHERE = (
+    "use_agnostic_product use_so3 use_last_readout_only use_edge_irreps_first edge_irreps joint_embedding embedding_specs"
+).split()
 _DEPTH, _ENTRIES = 12, 20_000
 
 
@@ -209,8 +205,8 @@ def _state(top: Stub, name: str) -> dict[str, Tensor]:
 
 def _settings(top: Stub, state: dict[str, Tensor]) -> dict[str, Any]:
     """What mace-torch's model was made with, from the attributes of its parts. Adds the 3j symbols to the state."""
-    for attribute, plain in _PLAIN.items():
-        if top.get(attribute) not in (plain, None):
+    for attribute in _ELSEWHERE:
+        if top.get(attribute):
             raise InputError(f"The model has '{attribute}', which is not here", got=repr(top.get(attribute))[:80])
     interactions = [top.get("interactions").get(str(t)) for t in range(int(top.get("num_interactions")))]
     classes = [block.name.split()[1] for block in interactions]
