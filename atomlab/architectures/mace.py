@@ -51,8 +51,8 @@ class MACE(Trainable):
     average_neighbours: what messages are divided by (not in the density kinds, which measure it).
     radial_basis: number of Bessel functions; radial_hidden: widths of the radial network; envelope: its exponent p;
     transform: none, agnesi or soft, of the distance before the Bessel functions; envelope_on: basis, or weights.
-    zbl: screened nuclear repulsion inside. readout_hidden: units per head of the last readout.
-    scale_shift: scale and shift of the network's energy (else 1 and 0, kept so).
+    zbl: screened nuclear repulsion inside. readout_hidden: units per head of the last readout (of two or more layers).
+    scale_shift: False for what mace-torch calls plain MACE: no scale and shift in its files, so they stay 1 and 0.
     trained_bessel: the Bessel frequencies are parameters. activation: constant of the SiLU, the published one.
     seed: of the first weights.
 

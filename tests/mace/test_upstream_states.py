@@ -157,3 +157,11 @@ def test_a_model_of_ours_goes_there_and_back(shape):
 
     graph = build(Atoms("SiO2", [[0, 0, 0], [1.6, 0, 0], [0.3, 1.6, 0.2]]), model.needs, head=1)
     assert close(outputs(again, graph).energy, outputs(model, graph).energy, rtol=1e-12)
+
+
+def test_a_scale_that_the_file_cannot_hold_is_not_dropped():
+    model = MACE(elements=[14], scale_shift=False)
+    assert not any(key.startswith("scale_shift") for key in upstream_state(model))
+    model.scale.fill_(2.0)
+    with pytest.raises(InputError, match="no place"):
+        upstream_state(model)

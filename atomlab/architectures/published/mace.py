@@ -76,7 +76,8 @@ _WORDS = {
 }
 # attributes that, where set, change the energy in ways that are not here
 _ELSEWHERE = (
-    "use_agnostic_product use_so3 use_last_readout_only use_edge_irreps_first edge_irreps joint_embedding embedding_specs"
+    "use_agnostic_product use_so3 use_last_readout_only use_edge_irreps_first edge_irreps joint_embedding "
+    "embedding_specs"
 ).split()
 _DEPTH, _ENTRIES = 12, 20_000
 

@@ -100,6 +100,8 @@ def _given_shape(key: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor
 def upstream_state(model: MACE) -> dict[str, Tensor]:
     """The state dict that mace-torch's MACE or ScaleShiftMACE of the same shape loads, in the model's type."""
     c, dtype = model.config, model.dtype
+    if not c["scale_shift"] and (bool((model.scale != 1).any()) or bool((model.shift != 0).any())):
+        raise InputError("A MACE made with scale_shift=False has no place for a scale and a shift in upstream's files")
     k, radius = c["channels"], torch.tensor(c["cutoff"], dtype=dtype)
     out = {
         "atomic_numbers": torch.tensor(c["elements"]),
