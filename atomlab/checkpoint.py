@@ -111,14 +111,20 @@ def load(
     _device(device), _dtype(dtype)  # refused before a file is read
     name, words = split(name_or_path)
     found = _found(name)
-    if isinstance(found, Published):
-        from .architectures.published import named
-
-        potential = named(found)
-    else:
-        potential = _read(found)
+    potential = _downloaded(found) if isinstance(found, Published) else _read(found)
     _choose_head(potential, head, name)
     return place(corrected(potential, words), device, dtype).eval()
+
+
+def _downloaded(entry: Published) -> Potential:
+    from .architectures.published import described, download
+
+    path = download.fetch(entry)
+    try:
+        return described(_read(path), entry)
+    except InputError as error:
+        again = f"The file is {path}: to fetch it anew, remove it and {path.with_name(download.PINS)}"
+        raise InputError(error.what, got=error.got, allowed=error.allowed, mend=again) from error
 
 
 def _read(path: Path) -> Potential:

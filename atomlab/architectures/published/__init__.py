@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...potential import Potential
     from .catalogue import Published
 
-__all__ = ["named", "read"]
+__all__ = ["described", "read"]
 
 _FAMILIES = ("mace", "gptff", "reann", "equireann", "dimenetpp")
 
@@ -33,14 +33,11 @@ def read(path: str | Path, **options: Any) -> Potential:
     return reader.read(path, **options)
 
 
-def named(entry: Published) -> Potential:
-    """A published model by its entry in the catalogue, fetched if it is not here; its card tells what the file cannot.
+def described(potential: Potential, entry: Published) -> Potential:
+    """The model with a card that tells what its file cannot, from the catalogue.
 
     That is licence, level of theory, reference, and whether dispersion is in its training labels.
     """
-    from .download import fetch
-
-    potential = read(fetch(entry))
     said = {what: where for what, where in potential.card.contains.items() if where != "unknown"}
     potential.card = replace(
         potential.card,

@@ -27,7 +27,7 @@ __all__ = ["cache", "cached", "fetch", "place"]
 
 ATTEMPTS = 4  # of one call; each goes on where the one before stopped
 TIMEOUT = (15.0, 60.0)  # s: to connect, and between two pieces
-PIECE = 2**16
+PIECE = 2**14  # bytes: less than this is lost where a transfer breaks
 PINS = "pins.json"
 
 
@@ -183,7 +183,7 @@ def _receive(entry: Published, part: Path) -> None:
 def _reason(error: Exception | None) -> str:
     import requests
 
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):  # within a body it is a ConnectionError
         return "the server does not answer"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection was closed"

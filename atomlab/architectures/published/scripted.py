@@ -31,10 +31,11 @@ class ScriptedState(dict[str, Tensor]):
 
 def is_scripted(path: Path) -> bool:
     """Whether this is a TorchScript file: a zip with a program inside."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.count("/") > 1 and name.split("/")[1] == "code" for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.count("/") > 1 and name.split("/")[1] == "code" for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False  # no zip, or half of one: the other readers say so
 
 
 def read_scripted(path: str | Path) -> ScriptedState:
