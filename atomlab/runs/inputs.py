@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..corrections import split
 from ..errors import InputError
 from .directory import is_run, workspace
+from .machine import threads
 from .spec import INPUTS, Spec, inputs_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["keep", "located", "prepare_torch", "referred"]
 
-_threads = 0
 _SUFFIX = {"model": ".safetensors", "data": ".extxyz", "structure": ".traj"}
 
 
@@ -114,7 +114,5 @@ def prepare_torch(spec: Spec) -> None:
     """Threads and seed of this run."""
     import torch
 
-    global _threads
-    _threads = _threads or torch.get_num_threads()  # before any run changed it: a worker executes many
-    torch.set_num_threads(spec.threads or _threads)
+    torch.set_num_threads(spec.threads or threads())
     torch.manual_seed(spec.seed)

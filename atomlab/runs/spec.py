@@ -55,7 +55,12 @@ class Spec(BaseModel):
     kind: str
     name: str = setting("", "A name of your own for the run's directory", max_length=60)
     seed: int = setting(0, "Seed of everything random in this run", ge=0, le=2**32 - 1)
-    threads: int = setting(0, "Threads of the CPU; 0 leaves torch's choice", ge=0, le=1024)
+    threads: int = setting(
+        0,
+        "Threads of the CPU; 0: OMP_NUM_THREADS, else one less than the cores, so that the screen stays quick",
+        ge=0,
+        le=1024,
+    )
 
     def label(self) -> str:
         """The tail of the run directory's name."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import os
 import sys
 import time
@@ -24,6 +23,7 @@ from .control import Lock, locked
 from .directory import queue, workspace
 from .execute import execute
 from .handle import detached
+from .machine import cores, memory
 
 __all__ = ["ensure_worker", "keep_warm", "places", "serve", "worker_state"]
 
@@ -36,22 +36,6 @@ _SECOND = 4 * 2**30  # bytes of memory from which a second worker is allowed
 def places() -> int:
     """How many workers this machine bears: 1 on up to 2 cores or below 4 GB, else 2."""
     return 2 if cores() > 2 and memory() >= _SECOND else 1
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory() -> int:
-    """Bytes of memory that this process may use: of the machine, or the limit of its container."""
-    limits = [1 << 62]
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):
-            limits.append(int(Path(path).read_text()))
-    return min(limits)
 
 
 def _lock(folder: Path, place: int) -> Path:
@@ -128,9 +112,14 @@ def _lab_is_open(folder: Path) -> bool:
 
 
 def _warm() -> None:
-    """Import what the first tasks need, before anyone waits for it."""
-    for name in ("md", "finetune"):
-        importlib.import_module(f"{__package__}.recipes.{name}")
+    """Let everything happen that happens once in a process, before anyone waits for it."""
+    import torch
+
+    from .machine import threads
+    from .recipes.warm import warm
+
+    torch.set_num_threads(threads())
+    warm()
 
 
 def one(directory: Path, from_queue: bool = False) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from atomlab.runs import keep_warm, list_runs, start, worker, worker_state
+from atomlab.runs import keep_warm, list_runs, machine, start, worker, worker_state
 from atomlab.runs.control import locked
 from atomlab.runs.directory import queue
 from runs.toy import until
@@ -81,3 +83,24 @@ def test_places(monkeypatch, cores: int, memory: int, places: int) -> None:
     monkeypatch.setattr(worker, "cores", lambda: cores)
     monkeypatch.setattr(worker, "memory", lambda: memory * 2**30)
     assert worker.places() == places
+
+
+def test_threads_leave_a_core(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert machine.threads() == 2
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert machine.threads() == 3
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    assert machine.threads() == 1
+    assert machine.memory() > 2**28
+
+
+def test_a_worker_warms_up() -> None:
+    """In another process, so that the tests' own is not changed."""
+    code = (
+        "import sys; from atomlab.runs import worker; worker._warm(); "
+        "print('torch._dynamo' in sys.modules, 'atomlab.runs.recipes.md' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-2:] == ["True", "True"]

@@ -124,7 +124,7 @@ def carry_out(arms: Sequence[Arm], parts: Parts, io: RunIO) -> None:
                 _progress(arms, io)
     except Stopped:
         _kept(arms)
-        _result(arms, io)
+        _result(arms, io, "stopped")
         raise
     for arm in arms:
         arm.end()
@@ -194,7 +194,7 @@ def _places(found: Predictions, frames: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _result(arms: Sequence[Arm], io: RunIO) -> None:
+def _result(arms: Sequence[Arm], io: RunIO, word: str = "done") -> None:
     by_name = {arm.name: arm for arm in arms}
     main = by_name[MAIN]
     base = {k: v for k, v in (last_event(io.directory, "base") or {}).items() if k in _ERRORS}
@@ -205,12 +205,8 @@ def _result(arms: Sequence[Arm], io: RunIO) -> None:
         "seconds": main.state.seconds,
         "base": base,
     }
-    text = (
-        f"done: {_words(main.metrics, base)}"
-        if main.metrics
-        else "done: there was no validation set to measure errors on"
-    )
-    if "scratch" in by_name:
+    text = f"{word}: {_words(main.metrics, base) or 'no errors are known, without a validation'}"
+    if "scratch" in by_name and by_name["scratch"].metrics:
         metrics["scratch"] = by_name["scratch"].metrics
         text += f" (scratch {_words(by_name['scratch'].metrics, {})})"
     io.result(metrics, text)
@@ -226,4 +222,4 @@ def _words(metrics: dict[str, float], base: dict[str, float]) -> str:
         if name in metrics:
             before = f"{factor * base[name]:.{digits}f} -> " if name in base else ""
             parts.append(f"{title} {before}{factor * metrics[name]:.{digits}f} {unit}")
-    return ", ".join(parts) or "no errors known"
+    return ", ".join(parts)

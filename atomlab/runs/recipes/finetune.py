@@ -19,10 +19,9 @@ def run(spec: FinetuneSpec, io: RunIO) -> None:
     settings = settings_of(spec.strategy, spec)
     base = checkpoint.load(located(spec.model, io), device=spec.device, dtype=spec.dtype, head=spec.head)
     parts = divided(spec, io)
-    common = {"seed": spec.seed, "head": spec.head}
-    arms = []
+    options = {"seed": spec.seed, "head": spec.head}
+    arms = [Arm("finetune", prepare(spec.strategy, settings, base, parts.train, parts.valid, **options), io)]
     if spec.scratch_twin and spec.strategy != "scratch":
         twin = settings_of("scratch", spec, others=True)
         arms.append(Arm("scratch", prepare("scratch", twin, base, parts.train, parts.valid, seed=spec.seed), io))
-    arms.append(Arm("finetune", prepare(spec.strategy, settings, base, parts.train, parts.valid, **common), io))
     carry_out(arms, parts, io)

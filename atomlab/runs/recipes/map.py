@@ -24,7 +24,7 @@ from ...analysis.environments import Environments
 from ...analysis.projection import PCA, UMAP
 from ...analysis.report import Report, Threshold
 from ...analysis.search import Nearest
-from ...analysis.similarity import compare, sampled, threshold_of
+from ...analysis.similarity import compare, sampled, say_duplicates, threshold_of
 from ...errors import InputError, notice
 from ..directory import workspace
 from ..events import Tail
@@ -57,7 +57,9 @@ def run(spec: Any, io: RunIO) -> None:
     prepare_torch(spec)
     potential = checkpoint.load(located(spec.model, io), device=spec.device, dtype=spec.dtype, head=spec.head)
     parts = [_set("train", spec.train, spec, io)]
-    parts += [_set("test", spec.test, spec, io)] if spec.test else []
+    if spec.test:
+        parts.append(_set("test", spec.test, spec, io))
+        say_duplicates(parts[1].frames, parts[0].frames)
     parts += [_md(spec, io)] if spec.md else []
     layers = "all" if spec.layer is None else spec.layer
     for part in parts:
