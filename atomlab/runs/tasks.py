@@ -85,7 +85,7 @@ class MDSpec(ModelSpec, MDSettings):
     """Molecular dynamics with a model, from a structure."""
 
     kind: Literal["md"] = "md"
-    model: str = setting(..., "Model, by name or file", role="model", first=True)
+    model: str = setting(..., "Model, by name or file; with corrections: NAME+d3:pbe+zbl", role="model", first=True)
     structure: str = setting(
         "bulk:Ge,size=2x2x2",
         "What to start from: a file, a frame of a data set (sw-ge#12), bulk:Ge, slab:Si,facet=111, molecule:H2O",
@@ -120,7 +120,7 @@ class EvaluateSpec(ModelSpec):
     """Errors of a model on a data set, by property, element and config_type."""
 
     kind: Literal["evaluate"] = "evaluate"
-    model: str = setting(..., "Model, by name or file", role="model", first=True)
+    model: str = setting(..., "Model, by name or file; with corrections: NAME+d3:pbe+zbl", role="model", first=True)
     data: str = setting(..., "Data set with labels, by name or file", role="data", first=True)
     head: str | None = setting(None, "Head of the model; by default its first")
 
@@ -129,7 +129,7 @@ class CheckSpec(ModelSpec):
     """Health of a model: derivatives, symmetry, extensivity, continuity, dimers, compression, isolated atoms, speed."""
 
     kind: Literal["check"] = "check"
-    model: str = setting(..., "Model, by name or file", role="model", first=True)
+    model: str = setting(..., "Model, by name or file; with corrections: NAME+d3:pbe+zbl", role="model", first=True)
     elements: list[str] = setting([], "Elements to probe it with, by symbol; well-known ones of the model by default")
 
 
