@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError, nearest, notice
-from .descriptors import describe
+from .descriptors import as_frames, describe
 from .environments import Environments
+from .readout import hash_of
 from .report import Report, Threshold
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..potential import Potential
 
-__all__ = ["compare", "sampled", "similarity", "stratified", "threshold_of"]
+__all__ = ["compare", "sampled", "say_duplicates", "similarity", "stratified", "threshold_of"]
 
 FILTERS = ("inclusive", "exclusive", "all")
 NEIGHBOURS, CLOSEST = 5, 5
@@ -56,7 +57,21 @@ def similarity(
     -------
     A `Report`: arrays, `str(report)` as a table, `report.summary()` as JSON data.
     """
+    test, train = as_frames(test), as_frames(train)
+    say_duplicates(test, train)
     return compare(describe(model, test), describe(model, train), elements, match=match, seed=seed)
+
+
+def say_duplicates(test: Sequence[Atoms], train: Sequence[Atoms]) -> None:
+    """A notice where test structures are in the training set too: they look known, whatever the model is worth."""
+    known = {hash_of(atoms) for atoms in train}
+    count = sum(hash_of(atoms) in known for atoms in test)
+    if count:
+        notice(
+            "similarity-duplicates",
+            f"{count} of the {len(test)} test structures {'are' if count > 1 else 'is'} in the training set as well: "
+            "their similarity is 1 and says nothing.",
+        )
 
 
 def compare(

@@ -145,7 +145,8 @@ def test_a_structure_of_the_training_set_is_known_and_a_stretched_one_is_not():
 
     train = [silicon(seed) for seed in range(8)]
     test = [train[3], silicon(99), silicon(100, 1.25)]
-    report = similarity(Toy(), test, train)
+    with pytest.warns(errors.Notice, match="1 of the 3 test structures is in the training set"):
+        report = similarity(Toy(), test, train)
     mean = [s.mean() for s in report.per_structure()]
     assert mean[0] == pytest.approx(1.0, abs=1e-12) and mean[0] > mean[1] > mean[2]
     unknown = [u.sum() for u in report.per_structure(report.unknown)]

@@ -215,7 +215,8 @@ def _umap(spec: Any, io: RunIO, train: Environments, shown: list[np.ndarray], pc
     rows = umap.choose(len(train))
     text = "UMAP: it compiles first, which takes about 15 s in a fresh process"
     umap.fit(train.take(rows), pca, _patiently(io, text))
-    total, places = sum(len(v) for v in shown), []
+    total: int = sum(len(v) for v in shown)
+    places: list[np.ndarray] = []
     for values in shown:
         done = sum(len(p) for p in places)
         places.append(umap.transform(values, _patiently(io, "UMAP: placing the environments", done, total)))
