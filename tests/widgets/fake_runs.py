@@ -216,6 +216,38 @@ def write_map(workspace: Path, md: Path | None = None) -> Path:
     return writer.end(text="done: 1408 environments, 90 unknown")
 
 
+def check_events(writer: Writer, pause: float = 0.0, asked: Any = None) -> bool:
+    """A health check as of a model that is not extensive and jumps at its cutoff; False if it was asked to stop."""
+    r = np.linspace(0.8, 6.0, 40)
+    dimer = {"SiSi": {"r": r.tolist(), "e": (5 * np.exp(-4 * (r - 2)) - 3 * np.exp(-2 * (r - 2.2) ** 2)).tolist()}}
+    said = [
+        ("forces", "pass", "forces differ from -dE/dx by at most 9.7e-09 of the largest force", {}),
+        (
+            "extensivity",
+            "not claimed",
+            "supercells of 2, 4, 8 cells differ by -1.3, -5.6, -9 meV/atom; its card says that it is not extensive",
+            {"cells": [2, 4, 8], "effect": [-1.3, -5.6, -9.0]},
+        ),
+        ("continuity", "fail", "the largest jump at a cutoff is 0.924 meV, at 5 Å", {"cutoff": [5.0], "jump": [0.9]}),
+        ("dimers", "pass", "all dimer curves rise at short distance", dimer),
+        ("elements", "pass", "2 elements: Si, Ge", {"numbers": [14, 32]}),
+    ]
+    for k, (name, status, text, curve) in enumerate(said, 1):
+        if asked is not None and asked():
+            return False
+        writer.event("finding", name=name, status=status, text=text, value=float(k), limit=None, curve=curve)
+        writer.event("progress", done=k, total=len(said), unit="check", left_s=None, text=name)
+        time.sleep(pause)
+    return True
+
+
+def write_check(workspace: Path, model: str = "si-base") -> Path:
+    """A finished health check of a model."""
+    writer = Writer(workspace, {"kind": "check", "model": model})
+    check_events(writer)
+    return writer.end(text="si-base: 4 of 5 checks passed or were not claimed; failed: continuity\n  pass  forces")
+
+
 class FakeClient:
     """What the Lab asks of `atomlab.runs`, done by threads that write run directories."""
 
@@ -251,6 +283,8 @@ class FakeClient:
             write_map_file(writer.path)
             writer.event("map", file="map.npz")
             whole = True
+        elif kind == "check":
+            whole = check_events(writer, self.pause_s, asked)
         else:
             whole = {"finetune": finetune_events, "md": md_events}[kind](writer, self.length, self.pause_s, asked)
         if kind == "finetune":

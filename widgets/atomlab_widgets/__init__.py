@@ -11,6 +11,7 @@ _NAMES = {
     "Session": "session",
     "DatasetPanel": "panels",
     "FinetunePanel": "panels",
+    "HealthPanel": "panels",
     "MDPanel": "panels",
     "MapPanel": "panels",
     "RunsPanel": "panels",

@@ -165,14 +165,18 @@ class Hub:
         """Atomic numbers in the data set that the session's model does not know; none where either is not known."""
         if self.source.dataset is None:
             return []
+        known = self.known_elements()
+        return [z for z in self.source.dataset.elements if z not in known] if known else []
+
+    def known_elements(self) -> tuple[int, ...]:
+        """Atomic numbers that the session's model knows; none where its file does not say."""
         model = self.session.model
         if model not in self._elements:
             try:
                 self._elements[model] = self.client.elements(model)
             except (AtomLabError, OSError):  # said when a run is started with it
                 self._elements[model] = ()
-        known = self._elements[model]
-        return [z for z in self.source.dataset.elements if z not in known] if known else []
+        return self._elements[model]
 
     # --- maps --------------------------------------------------------------------------------------------------------
     def map(self) -> MapData | None:

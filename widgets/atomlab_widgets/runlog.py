@@ -31,6 +31,7 @@ class Log:
     notices: list[tuple[str, str]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)  # parity, map
+    findings: list[dict[str, Any]] = field(default_factory=list)  # of a health check, in their order
     reason: str = ""
     said: str = ""  # the last state that was said
     by: str = ""  # who stopped it: user, guard
@@ -64,6 +65,8 @@ def fold(log: Log, event: Mapping[str, Any]) -> None:
         log.progress = dict(event)
     elif kind == "notice":
         log.notices.append((str(event.get("code", "")), str(event.get("text", ""))))
+    elif kind == "finding":
+        _note(log.findings, dict(event))
     elif kind == "result":
         log.result = dict(event)
     elif kind in ("parity", "map"):
@@ -78,6 +81,15 @@ def _drop_from(columns: dict[str, list[float]], key: str, value: float) -> None:
     while columns[key] and columns[key][-1] >= value:
         for column in columns.values():
             column.pop()
+
+
+def _note(findings: list[dict[str, Any]], new: dict[str, Any]) -> None:
+    """A resumed check says everything again: the newer word counts, in the same place."""
+    names = [f["name"] for f in findings]
+    if new["name"] in names:
+        findings[names.index(new["name"])] = new
+    else:
+        findings.append(new)
 
 
 def number(value: Any) -> float:
@@ -145,7 +157,7 @@ class RunView:
         """What it does or did, in words."""
         log = self.log
         if self.state == "done":
-            return str(log.result.get("text") or "done")
+            return str(log.result.get("text") or "done").splitlines()[0]
         if self.state == "lost":
             return "its process has ended without a word; what was saved is kept, and it can be resumed"
         if self.state in ("failed", "stopped"):

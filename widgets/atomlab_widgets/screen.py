@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .action import GAP, Action, box, chip, guarded, select
+from .findings import model_files
 from .hub import Hub, short
 from .messages import messages_of
 from .session import Session
@@ -30,7 +31,7 @@ class Lab:
         client: Any = None,
         **initial: Any,
     ):
-        from .panels import DatasetPanel, FinetunePanel, MapPanel, MDPanel, RunsPanel
+        from .panels import DatasetPanel, FinetunePanel, HealthPanel, MapPanel, MDPanel, RunsPanel
         from .view3d import View3D
 
         self.session = session or Session(workspace, **initial)
@@ -38,7 +39,10 @@ class Lab:
         self.session.resources.append(self.hub)
         self.bar, self.tabs = Action(css="al-session"), Action(kind="tabs")
         self.panels = {
-            p.id: p for p in (kind(self.hub) for kind in (DatasetPanel, FinetunePanel, MDPanel, MapPanel, RunsPanel))
+            p.id: p
+            for p in (
+                kind(self.hub) for kind in (DatasetPanel, FinetunePanel, MDPanel, MapPanel, RunsPanel, HealthPanel)
+            )
         }
         self.view = View3D(self.hub)
         report = self.session.report
@@ -78,7 +82,7 @@ class Lab:
         guarded(self.hub.client.warm, report)()
         # The others one after the other, while the person looks around; a tab that is opened before is brought at once.
         for panel in self.panels.values():
-            if not over.wait(1.5):
+            if panel.in_tabs and not over.wait(1.5):
                 guarded(panel.load, report)()
         rounds = 0
         while not over.wait(SIZE_EVERY):
@@ -119,6 +123,8 @@ class Lab:
     def _heads(self) -> None:
         items = []
         for panel in self.panels.values():
+            if not (panel.in_tabs or panel.visible):
+                continue
             text, state = panel.badge()
             items.append(
                 {
@@ -145,6 +151,7 @@ class Lab:
                         for r in self.hub.book.of("finetune", "train")
                         if (r.path / "best.safetensors").is_file()
                     ),
+                    *model_files(self.session.workspace),
                 ]
             )
         )
@@ -154,6 +161,7 @@ class Lab:
         frames = f"{len(source) - len(self.session.left_out)} frames" if source.status == "ready" else source.status
         self.bar.show(
             select("model", "model", [(n, short(n)) for n in names], model, "the base of a fine-tune"),
+            self.panels["check"].chip(),
             select("data", "data", [(n, short(n)) for n in sets], self.session.data),
             chip(f"<b>{frames}</b>"),
             GAP,
@@ -165,6 +173,8 @@ class Lab:
     def _barred(self, id: str, value: Any) -> None:
         if id in ("model", "data"):
             self.session.dispatch(id, **{id: value})
+        elif id == "health":
+            self.session.dispatch("tab", tab="check")
 
 
 def threads() -> int:

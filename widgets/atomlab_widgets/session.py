@@ -18,7 +18,7 @@ from traitlets import Any as AnyTrait
 from traitlets import HasTraits
 
 SESSION_FILE = ".lab-session.json"
-TABS = ("data", "finetune", "md", "map", "runs")
+TABS = ("data", "finetune", "md", "map", "runs", "check")
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class Panel:
 
     id = title = ""
     kind = ""  # of the runs that it starts
+    in_tabs = True  # False: its tab is there only while it is open
 
     def __init__(self, session: Session | Hub | None = None):
         self.alone = not isinstance(session, Hub)

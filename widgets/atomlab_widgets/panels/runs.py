@@ -164,6 +164,8 @@ class RunsPanel(Panel):
             self.hub.follow(run.name) if run.active else self.session.dispatch("select", source=run.name, frame=0)
         elif run.kind == "map":
             self.session.dispatch("map_run", run=run.name)
+        elif run.kind == "check":
+            self.session.dispatch("model", model=str(run.spec["model"]))
         else:
             self.session.dispatch("overlay", run=run.name)
         self.session.dispatch("tab", tab={"train": "finetune"}.get(run.kind, run.kind))
@@ -171,7 +173,7 @@ class RunsPanel(Panel):
     def fork(self, run: RunView) -> None:
         """Its settings go into the panel: nothing of the old run is touched."""
         kept = {k: v for k, v in run.spec.items() if k not in ("kind", "model", "data", "structure", "name")}
-        if "model" in run.spec and run.kind == "finetune":
+        if "model" in run.spec and run.kind in ("finetune", "check"):
             self.session.dispatch("model", model=str(run.spec["model"]))
         panel = {"train": "finetune"}.get(run.kind, run.kind)
         self.session.dispatch("setting", panel=panel, values=kept)
