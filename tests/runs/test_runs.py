@@ -198,7 +198,7 @@ def test_full_disk_while_writing_events(monkeypatch) -> None:
     write = os.write
 
     def full(fd: int, data: bytes) -> int:
-        if b'"metric"' in data and run.events()[-1]["seq"] > 6 and (run.directory / "reserve").exists():
+        if b'"seq"' in data and len(run.events()) > 6 and (run.directory / "reserve").exists():
             write(fd, data[:10])  # half a line got through
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(fd, data)
@@ -238,6 +238,13 @@ def test_save_is_whole_or_not_at_all(tmp_path) -> None:
         io.save("a.txt", breaks)
     io.close()
     assert (run.directory / "a.txt").read_text() == "old"
+    before = (run.directory / "a.txt").open()  # who reads the old one meanwhile reads all of it
+    io = runs.RunIO(run.directory)
+    io.save("a.txt", lambda path: path.write_text("new and longer"))
+    io.close()
+    assert before.read() == "old"
+    before.close()
+    assert (run.directory / "a.txt").read_text() == "new and longer"
     assert not list(run.directory.glob(".new-*"))
 
 

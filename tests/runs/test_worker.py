@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from atomlab.runs import keep_warm, list_runs, machine, start, worker, worker_state
+from atomlab.runs import Run, keep_warm, list_runs, machine, prepare, start, worker, worker_state
 from atomlab.runs.control import locked
-from atomlab.runs.directory import queue
+from atomlab.runs.directory import enqueue, queue
 from runs.toy import until
 
 
@@ -75,6 +75,27 @@ def test_a_run_taken_from_the_queue_is_not_executed(workspace, tmp_path) -> None
     assert third.wait(60).state == "done"
     assert second.state == "stopped"
     assert len(second.events()) == 1
+
+
+def test_a_run_queued_while_a_worker_ends_is_not_forgotten(workspace, monkeypatch) -> None:
+    """It was put there by someone who saw the lock still held, and so started no other worker."""
+    runs, serve = [], worker._serve
+
+    def ending(folder, *rest) -> None:
+        serve(folder, *rest)
+        if not runs:
+            runs.append(Run(prepare("count", {})))
+            enqueue(runs[0].directory)
+
+    monkeypatch.setattr(worker, "_serve", ending)
+    worker.serve(workspace, idle=0, warm=lambda: None)
+    assert runs[0].state == "done"
+
+
+def test_a_run_that_is_not_queued_any_more_is_left_alone() -> None:
+    run = Run(prepare("count", {}))
+    assert worker.one(run.directory, from_queue=True)
+    assert run.events() == []
 
 
 @pytest.mark.parametrize(("cores", "memory", "places"), [(2, 16, 1), (8, 3, 1), (8, 16, 2), (1, 1, 1)])
