@@ -39,11 +39,10 @@ class Lab:
         self.session.resources.append(self.hub)
         self.bar, self.tabs = Action(css="al-session"), Action(kind="tabs")
         self.panels = {
-            p.id: p
-            for p in (
-                kind(self.hub) for kind in (DatasetPanel, FinetunePanel, MDPanel, MapPanel, RunsPanel, HealthPanel)
-            )
+            p.id: p for p in (kind(self.hub) for kind in (DatasetPanel, FinetunePanel, MDPanel, MapPanel, RunsPanel))
         }
+        self.health = HealthPanel(self.hub)
+        self.panels[self.health.id] = self.health
         self.view = View3D(self.hub)
         report = self.session.report
         self.bar.on(self._barred, report)
@@ -161,7 +160,7 @@ class Lab:
         frames = f"{len(source) - len(self.session.left_out)} frames" if source.status == "ready" else source.status
         self.bar.show(
             select("model", "model", [(n, short(n)) for n in names], model, "the base of a fine-tune"),
-            self.panels["check"].chip(),
+            self.health.chip(),
             select("data", "data", [(n, short(n)) for n in sets], self.session.data),
             chip(f"<b>{frames}</b>"),
             GAP,
