@@ -9,7 +9,7 @@ from atomlab.runs import api
 
 def test_a_model_in_memory_is_checked(tmp_path):
     model = create("lennard-jones", elements=["Ar"])
-    run = api.launch(api.prepare("check", {"model": model}, directory=tmp_path / "health"), wait=True)
+    run = api.launch(lambda: api.prepare("check", {"model": model}, directory=tmp_path / "health"), wait=True)
     assert run.state == "done"
     findings = [e for e in run.events() if e["kind"] == "finding"]
     assert [f["name"] for f in findings] == list(CHECKS)

@@ -2,11 +2,12 @@
 
 import pytest
 
-from atomlab import architectures
+from atomlab import architectures, checkpoint
 from training.toy import Toy
 
 
 @pytest.fixture(autouse=True)
 def registered_toy(monkeypatch):
     known = architectures.architecture
-    monkeypatch.setattr(architectures, "architecture", lambda name: Toy if name == "toy" else known(name))
+    for room in (architectures, checkpoint):
+        monkeypatch.setattr(room, "architecture", lambda name: Toy if name == "toy" else known(name))
