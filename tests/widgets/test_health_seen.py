@@ -60,7 +60,8 @@ def test_one_press_one_check_and_a_result_for_the_sessions_model_only(lab: Lab) 
     until(lab, lambda: panel.run is not None and panel.run.state == "done")
     assert lab.hub.client.started == [("check", {"model": "si-base"})]
     assert panel.headline.value.endswith("3 passed, 1 failed, 1 not claimed.")
-    assert "✗ 1 failed" in next(i for i in lab.bar.items if i["id"] == "health")["label"]
+    assert "✗ 1" in next(i for i in lab.bar.items if i["id"] == "health")["label"]
+    assert panel.badge() == ("✗ 1", "failed")
     # another model: nothing is known about it, and the button asks again
     lab.session.dispatch("model", model="other.safetensors")
     assert panel.run is None and next(i for i in lab.bar.items if i["id"] == "health")["label"] == "health"
@@ -87,7 +88,7 @@ def test_dimers_are_drawn_and_a_clicked_findings_own_curve(lab: Lab) -> None:
     lab.bar.click("health")
     panel = lab.panels["check"]
     panel.load()
-    assert [t.name for t in panel.fig.data] == ["SiSi"] and "Å" in panel.fig.layout.xaxis.title.text
+    assert [t.name for t in panel.fig.data] == ["SiSi dimer"] and "Å" in panel.fig.layout.xaxis.title.text
     panel.table.picked = {"id": 1, "n": 1}
     assert list(panel.fig.data[0].x) == [2, 4, 8] and "meV/atom" in panel.fig.layout.yaxis.title.text
     assert panel.elements.value.count("class=al-on") == 2

@@ -24,7 +24,7 @@ WORDS = {
     "continuity": "no jump at a cutoff",
     "isolated_atoms": "isolated atoms",
     "dimers": "dimers repel",
-    "compression": "compression costs energy",
+    "compression": "squeezing costs energy",
     "elements": "elements",
     "speed": "speed here",
 }
@@ -83,16 +83,17 @@ def curve(finding: Mapping[str, Any] | None) -> Curve | None:
 
 def _dimers(data: Mapping[str, Any]) -> Curve:
     """The wall at short distance is hundreds of eV high: the well is what one wants to see."""
-    lines = {name: (list(c["r"]), list(c["e"])) for name, c in data.items()}
-    lowest = min((min(_finite(e), default=0.0) for _, e in lines.values()), default=0.0)
-    return Curve(
-        "distance (Å)", "energy against apart (eV)", lines, 1.4 * min(lowest, -0.5), 3 * abs(min(lowest, -1.0))
-    )
+    lines = {f"{name} dimer": (list(c["r"]), list(c["e"])) for name, c in data.items()}
+    finite = [v for _, energies in lines.values() for v in _finite(energies)]
+    lowest, highest = min(finite, default=0.0), max(finite, default=0.0)
+    depth = max(-lowest, min(0.5, highest) or 0.5)
+    high = min(3 * max(depth, 1.0), 1.2 * highest if highest > 0 else 3.0)
+    return Curve("distance (Å)", "energy (eV)", lines, -1.4 * depth, high)
 
 
 def _compression(data: Mapping[str, Any]) -> Curve:
     lines = {name: ([100 * s for s in c["scale"]], _against_last(c["e"])) for name, c in data.items()}
-    return Curve("length (% of uncompressed)", "energy against that (eV/atom)", lines)
+    return Curve("length (% of uncompressed)", "energy (eV/atom)", lines)
 
 
 def _against_last(values: Sequence[float | None]) -> list[float]:

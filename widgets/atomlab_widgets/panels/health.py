@@ -14,11 +14,11 @@ from ..markup import safe
 from ..runlog import RunView
 from .base import WAITS, Panel
 
-ROW, STAGE = 24, 344  # px: of a line of the table, of the two columns
-MARK_WIDTH = 104  # px of the column with mark and word
+STAGE, TABLE = 336, 304  # px: height of the table, its width
+MARK_WIDTH = 116  # px of the column with mark and word
 COLUMNS = [
     {"name": "status", "label": "result", "width": MARK_WIDTH, "grow": 0, "svg": True},
-    {"name": "name", "label": "check", "width": 120},
+    {"name": "name", "label": "check", "width": 160},
 ]
 
 
@@ -33,13 +33,13 @@ class HealthPanel(Panel):
         self.form = self.make_form()
         self.unfolded, self._picked = False, ""
         self._rows: list[dict] = []
-        self.table = Table(COLUMNS, self._cells, self.session.report, height=STAGE - 8, empty="No check was made yet.")
+        self.table = Table(COLUMNS, self._cells, self.session.report, height=STAGE, empty="No check was made yet.")
         self.table.on_pick(self._pick, self.session.report)
         self.detail, self.elements = html("", "al-finding"), html()
         right = ipywidgets.VBox([self.detail, self.picture, self.elements])
         self.stage = ipywidgets.HBox([self.table, right])
         self.stage.add_class("al-stage")
-        for widget, width in ((self.table, "236px"), (right, "calc(100% - 248px)")):
+        for widget, width in ((self.table, f"{TABLE}px"), (right, f"calc(100% - {TABLE + 12}px)")):
             widget.layout.width, widget.layout.flex = width, "0 0 auto"
         return [self.headline, self.form, self.buttons, self.stage, self.links]
 
@@ -64,9 +64,14 @@ class HealthPanel(Panel):
         if run is not None and run.active:
             label += f" {len(found)} of {self._total(run)}"
         elif found:
-            label += f" ✗ {failed} failed" if failed else " ✓"
+            label += f" ✗ {failed}" if failed else " ✓"
         title = f"what {short(self.session.model)} promises and keeps: {counted(found) if found else 'not checked yet'}"
         return button("health", label, "plain", on=self.visible and not self.alone, title=title)
+
+    def badge(self) -> tuple[str, str]:
+        """The tab says how many failed: a check that is done is not yet a healthy model."""
+        failed = sum(f.get("status") == "fail" for f in self.run.log.findings) if self.run else 0
+        return (f"✗ {failed}", "failed") if failed and self.run and not self.run.active else super().badge()
 
     # --- words and buttons -------------------------------------------------------------------------------------------
     def draw(self) -> None:
@@ -160,8 +165,8 @@ class HealthPanel(Panel):
 
     # --- picture -----------------------------------------------------------------------------------------------------
     def make_picture(self) -> None:
-        self.fig = plots.figure(height=150)
-        self.fig.update_layout(margin={"l": 48, "r": 8, "t": 18, "b": 34}, legend={"font": {"size": 10}})
+        self.fig = plots.figure(height=168)
+        self.fig.update_layout(margin={"l": 52, "r": 8, "t": 20, "b": 36}, legend={"font": {"size": 10}})
         plots.keep(self.fig)
         self.picture.children = (self.fig,)
 
@@ -188,4 +193,4 @@ class HealthPanel(Panel):
     def _on_resize(self) -> None:
         super()._on_resize()
         if self.fig is not None:
-            plots.resize(self.fig, (self.hub.left if not self.alone else self.hub.width - 34) - 256)
+            plots.resize(self.fig, (self.hub.left if not self.alone else self.hub.width - 34) - TABLE - 20)
