@@ -180,6 +180,8 @@ def test_probes_see_the_averaged_weights():
         return {"name": "dimer", "value": 1.0}
 
     p = plan({**QUICK, "ema": 0.99})
-    events = list(fit(p, probes=[probe]))
+    state = State(p)
+    events = list(fit(p, state, probes=[probe]))
+    assert torch.equal(seen[-1][1], next(iter(state.ema.average.values())))
     assert [e.values["value"] for e in events if e.kind == "probe"] == [1.0] * len(seen)
     assert not torch.equal(seen[-1][1], seen[0][1])

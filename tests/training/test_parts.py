@@ -70,7 +70,6 @@ def test_stress_of_a_molecule_beside_a_crystal_poisons_nothing():
     crystal, molecule = frames(n=2, stress=True)
     molecule.set_cell(None)
     molecule.pbc = False
-    del molecule.info["REF_stress"]
     model, loss = toy(), Loss("mse", 1.0, 1.0, 1.0)
     graph = build([molecule, crystal], model.needs)
     r = residuals(outputs(model, graph, loss.want, create_graph=True), graph)

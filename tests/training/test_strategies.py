@@ -49,9 +49,9 @@ def test_a_plan_gives_a_reason_for_everything_and_never_touches_the_base(strateg
 def test_effort_means_steps_and_least_epochs():
     few, many = dataset(n=4), dataset(n=30)
     quick = prepare("naive", {}, toy(), few)
-    assert quick.epochs * 2 == 200 and "effort 'quick'" in quick.reasons["epochs"]
+    assert quick.epochs * 2 == 500 and "effort 'quick'" in quick.reasons["epochs"]
     thorough = prepare("naive", {"effort": "thorough", "batch_structures": 1}, toy(), many)
-    assert thorough.epochs * 30 >= 10_000
+    assert thorough.epochs * 30 >= 15_000
 
 
 def test_frozen_groups_keep_the_weights_of_the_base():
@@ -176,3 +176,11 @@ def test_residual_mace_gets_the_mean_number_of_neighbours():
 def test_a_formula_cannot_be_trained():
     with pytest.raises(InputError, match="no parameters"):
         prepare("naive", FEW, create("stillinger-weber", elements=["Si"]), dataset(n=2))
+
+
+def test_larger_models_get_smaller_steps():
+    small, large = (prepare("naive", FEW, toy(width=w), dataset(n=2)) for w in (8, 200))
+    sizes = [sum(p.numel() for p in plan.potential.parameters()) for plan in (small, large)]
+    assert sizes[0] < 10_000 < sizes[1] and small.values["learning_rate"] == 0.005
+    assert large.values["learning_rate"] == pytest.approx(0.005 * (1e4 / sizes[1]) ** 0.5, rel=0.06)
+    assert f"{sizes[1]} parameters" in large.reasons["learning_rate"]

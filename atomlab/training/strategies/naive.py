@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["prepare", "tuned"]
 
-RATE = 1e-3
+RATE = 0.005
+WHY = "trained weights are changed in small steps, so that they keep what they know"
 
 
 def prepare(
@@ -37,7 +38,7 @@ def prepare(
 
 def tuned(
     strategy: str, settings: NaiveSettings, potential: Potential, train: Dataset, valid: Dataset | None,
-    choices: Choices, *, seed: int, head: str | int | None, rate: float = RATE,
+    choices: Choices, *, seed: int, head: str | int | None, rate: tuple[float, str] = (RATE, WHY),
 ) -> Plan:  # fmt: skip
     """What all strategies share that go on from a base which knows the elements of the data."""
     row = potential.head_index(head)
@@ -49,5 +50,4 @@ def tuned(
         text = f"{value:.4g} eV, the base's: it multiplies all that was learned; the new data's would be {new}"
         choices.note("scale", value, text)
     potential.card = replace(potential.card, name=f"{potential.card.name} on {train.name}")
-    why = "trained weights are changed in small steps, so that they keep what they know"
-    return assemble(strategy, settings, potential, train, valid, choices, rate=(rate, why), head=row, seed=seed)
+    return assemble(strategy, settings, potential, train, valid, choices, rate=rate, head=row, seed=seed)
