@@ -1,7 +1,11 @@
-"""Plotly's 5 MB of browser code, sent once for all figures of a kernel.
+"""Plotly's 5 MB of browser code, sent once for all figures of a kernel, and waited for without harm.
 
-A FigureWidget carries the code in its own state. Three of them make a reloaded page ask for 15 MB in one message, and
-JupyterLab gives up after four seconds: "model not found". Here one model holds the code, and figures wait for it.
+A FigureWidget carries the code in its own state: three of them make a reloaded page ask for 15 MB in one message, and
+JupyterLab gives up after four seconds ("model not found"). Here one model holds the code, and figures wait for it.
+
+anywidget gives a model two seconds to initialize; one that is later (a slow machine, a page just reloaded) never gets
+an update again, without a word. So a figure here is initialized at once, keeps the messages that come before the code
+is there, and plays them back then.
 """
 
 from __future__ import annotations
@@ -13,21 +17,7 @@ from typing import Any
 import anywidget
 from traitlets import Unicode
 
-LOAD = """
-function load(model) {
-  if (globalThis.atomlabPlotly) return;
-  const url = URL.createObjectURL(new Blob([model.get("code")], { type: "text/javascript" }));
-  globalThis.atomlabPlotly = import(url);
-}
-export default { initialize: ({ model }) => load(model), render: ({ model }) => load(model) };
-"""
-WAIT = """
-export default async () => {
-  while (!globalThis.atomlabPlotly) await new Promise((next) => setTimeout(next, 50));
-  const made = (await globalThis.atomlabPlotly).default;
-  return typeof made === "function" ? await made() : made;
-};
-"""
+STATIC = Path(__file__).parent / "static"
 _lock = threading.Lock()
 _made: dict[str, Any] = {}
 
@@ -35,7 +25,7 @@ _made: dict[str, Any] = {}
 class Library(anywidget.AnyWidget):
     """Holds the code; it has nothing to show."""
 
-    _esm = LOAD
+    _esm = STATIC / "library.js"
     code = Unicode("").tag(sync=True)
 
 
@@ -48,5 +38,5 @@ def figure_class() -> Any:
 
             bundle = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
             _made["library"] = Library(code=bundle.read_text(encoding="utf-8"))
-            _made["class"] = type("Figure", (go.FigureWidget,), {"_esm": WAIT})
+            _made["class"] = type("Figure", (go.FigureWidget,), {"_esm": STATIC / "figure.js"})
         return _made["class"]
