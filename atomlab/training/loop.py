@@ -18,7 +18,7 @@ from .events import Clock, Diverged, Event, metric
 from .losses import residuals
 from .optim import clip_gradients
 from .plan import Plan
-from .state import State
+from .state import ALL_DONE, State
 from .validation import Probe, due, finish, validate
 
 __all__ = ["Diverged", "Event", "Probe", "finish", "fit"]
@@ -43,7 +43,7 @@ def fit(plan: Plan, state: State | None = None, probes: Sequence[Probe] = ()) ->
             break
         if state.epoch >= plan.epochs or clock.over():
             # validated once more before it ends
-            state.finished = "the time limit is reached" if state.epoch < plan.epochs else "all epochs are done"
+            state.finished = "the time limit is reached" if state.epoch < plan.epochs else ALL_DONE
             continue
         if state.stage != plan.stage(state.epoch).name:
             yield _enter_stage(plan, state)

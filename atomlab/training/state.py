@@ -16,9 +16,10 @@ from .metrics import Running
 from .optim import Ema
 from .plan import Plan
 
-__all__ = ["State"]
+__all__ = ["ALL_DONE", "State"]
 
 VERSION = 1
+ALL_DONE = "all epochs are done"
 _PLAIN = (
     *("step", "epoch", "batch", "structures", "seconds", "validated", "stale", "stage", "stage_steps", "highest"),
     *("finished", "valid_edges"),
@@ -100,6 +101,8 @@ class State:
         state.schedule.restore(content["schedule"])
         state.running = Running(**content["running"])
         state.best, state.rng = content["best"], content["rng"].cpu()
+        if state.epoch < plan.epochs and state.finished == ALL_DONE:
+            state.finished = ""  # the plan has become longer
         return state
 
 

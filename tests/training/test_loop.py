@@ -1,5 +1,7 @@
 """The loop: it learns, stops and resumes anywhere with the same losses, and says where it went wrong."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,33 @@ def test_a_resumed_run_has_the_same_losses(tmp_path, stop_at, optimiser):
     assert found.keys() == expected.keys() and len(expected) == 16
     assert all(abs(found[k] - expected[k]) < 1e-9 * max(1, expected[k]) for k in expected)
     assert after[-1].values["forces_rmse"] == pytest.approx(whole[-1].values["forces_rmse"], rel=1e-9)
+
+
+def test_mace_in_single_precision_resumes_with_the_same_losses(tmp_path):
+    def mace(epochs=3):
+        config = {"architecture": "mace", "channels": 4, "cutoff": 4.0, "radial_hidden": [8]}
+        return prepare("scratch", {**QUICK, "epochs": epochs}, config, dataset(n=6), dataset(n=2, seed=9), device="cpu")
+
+    expected = dict(losses(fit(mace())))
+    p = mace()
+    state = State(p)
+    found = dict(losses(itertools.takewhile(lambda event: state.step < 5, fit(p, state))))
+    state.save(tmp_path / "state.pt")
+    again = mace()
+    found |= dict(losses(fit(again, State.load(tmp_path / "state.pt", again))))
+    # the event at which it stopped is lost, its step is not
+    assert len(expected) == 9 and set(expected) - set(found) == {5}
+    assert all(abs(found[k] - expected[k]) <= 1e-6 * max(1, expected[k]) for k in found)
+
+
+def test_a_finished_training_can_be_made_longer(tmp_path):
+    p = plan()
+    state = State(p)
+    list(fit(p, state))
+    state.save(tmp_path / "state.pt")
+    longer = plan({**QUICK, "epochs": 6})
+    events = list(fit(longer, State.load(tmp_path / "state.pt", longer)))
+    assert [step for step, _ in losses(events)] == list(range(17, 25)) and events[-1].values["epoch"] == 6
 
 
 def test_two_trainings_in_turn_do_not_disturb_each_other():
