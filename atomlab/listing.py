@@ -81,7 +81,7 @@ class Models(Mapping[str, Entry]):
         return len(self._entries)
 
     def _rows(self, kind: str) -> list[tuple[str, ...]]:
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for entry in self._entries.values():
             if entry.kind == kind:
                 size = "" if entry.megabytes is None else f"{entry.megabytes:.3g}"
@@ -138,7 +138,7 @@ def _embedded() -> list[Entry]:
             Entry(
                 name, "embedded", told["potential"]["kind"], card.get("description") or card.get("level_of_theory", ""),
                 tuple(told["elements"]), card.get("licence", "unknown"), card.get("reference", ""),
-                card.get("level_of_theory", ""), path.stat().st_size / 1e6, **_inside(card.get("contains", {})),
+                card.get("level_of_theory", ""), path.stat().st_size / 1e6, *_inside(card.get("contains", {})),
                 source=str(path),
             )
         )  # fmt: skip
@@ -153,7 +153,7 @@ def _published() -> list[Entry]:
         entries.append(
             Entry(
                 found.name, "published", found.architecture, found.description, found.elements, found.licence,
-                found.reference, found.level_of_theory, size, **_inside(found.contains), source=found.url,
+                found.reference, found.level_of_theory, size, *_inside(found.contains), source=found.url,
                 here=here is not None,
             )
         )  # fmt: skip
@@ -176,8 +176,9 @@ def _architectures() -> list[Entry]:
     return entries
 
 
-def _inside(contains: Mapping[str, str]) -> dict[str, str]:
-    return {"dispersion": contains.get("d3", "unknown"), "zbl": contains.get("zbl", "unknown")}
+def _inside(contains: Mapping[str, str]) -> tuple[str, str]:
+    """Where dispersion and ZBL are."""
+    return contains.get("d3", "unknown"), contains.get("zbl", "unknown")
 
 
 def _elements(numbers: tuple[int, ...], most: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from ase.data import covalent_radii
+from ase.data import chemical_symbols, covalent_radii
 from torch import Tensor
 
 from ..errors import InputError
@@ -33,6 +33,7 @@ class ZBL(Potential):
 
     kind = "zbl"
     radii: Tensor
+    known: Tensor
 
     def __init__(self, elements: Sequence[int] = tuple(range(1, HIGHEST_ELEMENT + 1)), p: int = 6, scale: float = 1.0):
         if p < 3 or scale <= 0:
@@ -43,6 +44,9 @@ class ZBL(Potential):
         )
         super().__init__({"elements": list(elements), "p": p, "scale": scale}, card)
         self.register_buffer("radii", torch.tensor(covalent_radii, dtype=torch.float64) * scale, persistent=False)
+        known = torch.zeros(len(covalent_radii), dtype=torch.bool)
+        known[list(elements)] = True
+        self.register_buffer("known", known, persistent=False)
         self.reach = 2 * float(self.radii[list(elements)].max())
         self.needs = Needs(cutoffs=(self.reach,))
         self.register_buffer(
@@ -59,6 +63,12 @@ class ZBL(Potential):
 
     def forward(self, graph: Graph) -> Terms:
         """Half of each pair's energy at either atom."""
+        if not bool(
+            self.known.index_select(0, graph.numbers).all()
+        ):  # their pairs may reach further than was asked for
+            found = {chemical_symbols[int(z)] for z in graph.numbers[~self.known[graph.numbers]]}
+            listed = [chemical_symbols[z] for z in self.card.elements]
+            raise InputError("This ZBL does not cover some elements", got=", ".join(sorted(found)), allowed=listed)
         edges, dtype = graph.edges[self.reach], graph.positions.dtype
         r = edge_lengths(graph.vectors(self.reach))
         zi, zj = graph.numbers.index_select(0, edges.i), graph.numbers.index_select(0, edges.j)

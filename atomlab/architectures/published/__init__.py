@@ -66,12 +66,12 @@ def _is_mace_module(path: Path) -> bool:
 
 
 def _family(path: Path) -> str:
-    from .files import kind_of, read_data
+    from .files import family_of, read_data, what_is
 
     data = read_data(path)
-    states = [data, *(data.get(key) for key in ("state_dict", "reannparam"))] if isinstance(data, dict) else []
-    for state in states:
-        kind = kind_of(key.removeprefix("module.") for key in state) if isinstance(state, dict) else None
-        if kind in _FAMILIES:
-            return kind
-    raise InputError("The file is of no program that AtomLab reads", got=path.name, allowed=_FAMILIES)
+    found = family_of(data)
+    if found in _FAMILIES:
+        return found
+    raise InputError(
+        "The file is of no program that AtomLab reads", got=f"{path.name}: {what_is(data)}", allowed=_FAMILIES
+    )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ..dimenetpp import DimeNetPP
-from .files import fill, read_data
+from .files import fill, read_data, refuse_other_kind
 
 __all__ = ["from_upstream", "read", "upstream_state"]
 
@@ -83,18 +83,25 @@ def from_upstream(
     by default 1 to 94. cutoff: Å. length_unit: what chemtrain's network counted in. envelope: p, torch_geometric's
     `envelope_exponent` + 1. before_skip: chemtrain numbers the residual layers before and after the skip through.
     """
+    paper = isinstance(state, Mapping) and any(_HAIKU in str(key) for key in state)
+    others = [key for key in state if _HAIKU not in key] if paper else []
+    if others:
+        raise InputError("The file holds more than the parameters of DimeNet++", got=f"{name}: {', '.join(others[:3])}")
+    if not paper:
+        refuse_other_kind(state, ("dimenetpp",), name)
     arrays = {key: torch.as_tensor(value) for key, value in state.items()}
-    paper = any(_HAIKU in key for key in arrays)
-    if not paper and "emb.lin_rbf.weight" not in arrays:
-        raise InputError("These are no weights of DimeNet++", got=f"{name}: {', '.join(list(arrays)[:3])}")
     weights = _from_haiku(arrays, before_skip) if paper else {_ours(key): value for key, value in arrays.items()}
     if cutoff is None:
-        raise InputError("Weights of DimeNet++ do not say their cutoff", got=name, mend="Give `cutoff` in Å")
+        raise InputError(
+            "Weights of DimeNet++ do not say their cutoff",
+            got=name,
+            mend="Give it in Å: atomlab.architectures.published.read(FILE, cutoff=...)",
+        )
+    shapes = _sizes(weights)
     if elements is None:
         if paper:
             raise InputError("chemtrain's arrays do not name their species", mend="Give `elements` in their order")
         elements = range(1, len(weights["embedding.table"]))
-    shapes = _sizes(weights)
     form = "paper" if paper else "common"
     model = DimeNetPP(elements, cutoff=cutoff, length_unit=length_unit, envelope=envelope, form=form, **shapes)
     if not paper:

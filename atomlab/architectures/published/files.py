@@ -16,17 +16,20 @@ from torch import Tensor, nn
 from ...errors import InputError
 from .scripted import is_scripted, read_scripted
 
-__all__ = ["fill", "kind_of", "read_data", "refuse_other_kind"]
+__all__ = ["family_of", "fill", "kind_of", "read_data", "refuse_other_kind", "what_is"]
 
-# architecture -> keys (or beginnings of keys) that only its weight files have
-_SIGNS = {
-    "gptff": ("atom_embedding.weight", "w_eij.weight"),
-    "equireann": ("density.rs", "density.nipsin"),
-    "reann": ("density.rs", "density.hyper"),
-    "mace": ("interactions.0.", "products.0."),
-    "dimenetpp": ("emb.lin_rbf.", "interaction_blocks.0."),
-    "chgnet": ("graph_converter", "atom_embedding.embedding.weight"),
-}
+# architecture, and keys (or beginnings of keys) that only its weight files have
+_SIGNS = (
+    ("gptff", ("atom_embedding.weight", "w_eij.weight")),
+    ("equireann", ("density.rs", "density.nipsin")),
+    ("reann", ("density.rs", "density.hyper")),
+    ("mace", ("interactions.0.", "products.0.")),
+    ("dimenetpp", ("emb.lin_rbf.", "interaction_blocks.0.")),
+    ("dimenetpp", ("DimeNetPP/~/",)),  # chemtrain's
+    ("chgnet", ("graph_converter", "atom_embedding.embedding.weight")),
+)
+# where programs put their state dict
+_PLACES = ("state_dict", "reannparam", "model", "model_state_dict")
 
 
 def read_data(path: str | Path) -> Any:
@@ -45,6 +48,10 @@ def read_data(path: str | Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         text = str(error)
+        if "GLOBAL mace." in text:
+            raise InputError(
+                "This file is a whole model of mace-torch", got=path.name, mend="Give it to `atomlab.load`"
+            ) from error
         if "GLOBAL" in text or "Unsupported" in text:
             detail = next((line.strip() for line in text.splitlines() if "GLOBAL" in line), text.splitlines()[0])
             raise InputError(
@@ -77,21 +84,37 @@ def _damaged(path: Path) -> InputError:
 
 def kind_of(keys: Iterable[str]) -> str | None:
     """Which architecture's weights these keys are, None if none that is known here."""
-    keys = list(keys)
-    for kind, signs in _SIGNS.items():
+    keys = [key.removeprefix("module.") for key in keys]
+    for kind, signs in _SIGNS:
         if all(any(key.startswith(sign) for key in keys) for sign in signs):
             return kind
     return None
+
+
+def family_of(data: Any, depth: int = 2) -> str | None:
+    """Whose weights a file's content is, wherever in it they are; None if nobody's that is known here."""
+    if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
+        return None
+    inside = (family_of(data[place], depth - 1) for place in _PLACES if place in data and depth)
+    return kind_of(data) or next((found for found in inside if found), None)
+
+
+def what_is(data: Any) -> str:
+    """What a file holds, in words."""
+    found = family_of(data)
+    if found:
+        return f"the weights of '{found}'"
+    return f"keys such as {', '.join(map(str, list(data)[:3]))}" if isinstance(data, Mapping) else type(data).__name__
 
 
 def refuse_other_kind(state: Any, expected: Collection[str], name: str) -> Mapping[str, Tensor]:
     """The state dict, if it is of one of the expected architectures; else the sentence that says what it is."""
     if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
         raise InputError("The file holds no state dict", got=f"{name}: {type(state).__name__}")
-    found = kind_of(state)
-    if found not in expected:
-        what = f"the weights of '{found}'" if found else f"keys such as {', '.join(list(state)[:3])}"
-        raise InputError("These are the weights of another architecture", got=f"{name}: {what}", allowed=expected)
+    if kind_of(state) not in expected:
+        raise InputError(
+            "These are the weights of another architecture", got=f"{name}: {what_is(state)}", allowed=expected
+        )
     return state
 
 

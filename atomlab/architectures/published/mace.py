@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from ...errors import InputError
 from ..mace import MACE
 from ..spherical import tensor_paths, wigner_3j
+from .files import family_of
 from .mace_state import ours, upstream_state
 from .modules import Stub, plain_number, read_module
 
@@ -91,7 +92,7 @@ def read(path: str | Path) -> MACE:
     name = Path(path).name
     top = read_module(path, _ALLOWED, _words)
     if not isinstance(top, Stub) or top.name not in ("mace.modules.models MACE", "mace.modules.models ScaleShiftMACE"):
-        raise InputError("The file holds no MACE model", got=f"{name}: {top!r}"[:200])
+        _refuse_other(top, name)
     state = _state(top, name)
     try:
         settings = _settings(top, state)
@@ -102,6 +103,23 @@ def read(path: str | Path) -> MACE:
     model = from_upstream(state, settings, name)
     model.card = replace(model.card, name=Path(path).stem)
     return model
+
+
+def _refuse_other(top: Any, name: str) -> NoReturn:
+    """Say what the file is, which is no saved module of MACE."""
+    family = family_of(top)
+    if family == "mace":
+        raise InputError(
+            "These are weights of a MACE without the model that they belong to",
+            got=f"{name}: a state dict",
+            mend="Save the whole model with torch.save(model, FILE), or give the weights and mace-torch's settings to "
+            "atomlab.architectures.published.mace.from_upstream",
+        )
+    if family:
+        raise InputError(
+            "These are the weights of another architecture", got=f"{name}: the weights of '{family}'", allowed="mace"
+        )
+    raise InputError("The file holds no MACE model", got=f"{name}: {top!r}"[:200])
 
 
 def _words(name: str) -> str:

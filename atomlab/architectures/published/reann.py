@@ -68,12 +68,22 @@ def from_upstream(
         notice(
             "reann-activation", f"'{name}' does not say its activation: 'relu_like', the package's default, is taken."
         )
+    needed = [*(f"density.{table}" for table in _TABLES), "density.cutoff"]
+    if "density.hyper" in state and state["density.hyper"].ndim == 4:
+        needed.append("nnmod.initpot")  # EquiREANN keeps the mean energy there, REANN in its last bias
+    lacking = [key for key in needed if key not in state]
+    if lacking:
+        raise InputError("The weight file lacks entries", got=f"{name}: {', '.join(lacking)}")
     weights = {ours: state[f"density.{theirs}"] for theirs, ours in _TABLES.items()}
-    networks = _networks(state, name)
+    _refuse_message_shift(state, name)
+    try:
+        networks = _networks(state, name)
+        sizes = _config(state, networks)
+    except (KeyError, IndexError) as error:
+        raise InputError("The weight file lacks a part of its networks", got=f"{name}: {error}") from error
     for (part, element), network in networks.items():
         weights.update({f"{part}.networks.{element}.{key}": value for key, value in network.items()})
-    _refuse_message_shift(state, name)
-    config = _config(state, networks) | {
+    config = sizes | {
         "activation": activation,
         "message_activation": message_activation or activation,
     }
