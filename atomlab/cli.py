@@ -28,15 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # `atomlab list | head`
+        sys.stderr.close()
+        return 0
     except Exception as error:
         notes = getattr(error, "__notes__", None)
         if not notes:
             raise
         print(f"atomlab: {type(error).__name__}: {error}. {notes[0]}", file=sys.stderr)
         return FAILED
-    except BrokenPipeError:  # `atomlab list | head`
-        sys.stderr.close()
-        return 0
 
 
 def _main(words: list[str]) -> int:

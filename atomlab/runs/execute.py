@@ -129,10 +129,10 @@ class RunIO:
             return
         self._beaten = now
         with contextlib.suppress(OSError):  # a full disk must not hide behind a failed heartbeat
-            os.utime(self.directory / "heartbeat") if (self.directory / "heartbeat").exists() else self._first_beat()
-
-    def _first_beat(self) -> None:
-        self.path("heartbeat").write_text(f"pid {os.getpid()} on {platform.node()}\n")
+            if self.path("heartbeat").exists():
+                os.utime(self.path("heartbeat"))
+            else:
+                self.path("heartbeat").write_text(f"pid {os.getpid()} on {platform.node()}\n")
 
 
 def _keep_reserve(path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..corrections import split
-from ..errors import InputError
+from ..errors import InputError, nearest
 from .directory import is_run, workspace
 from .machine import threads
 from .spec import INPUTS, Spec, inputs_of
@@ -45,24 +45,18 @@ def referred(
 def _absolute(text: str, base: Path | None) -> str:
     if text.startswith(f"{INPUTS}/"):
         return text
-    path, hash_, frame = text.rpartition("#") if "#" in text else (text, "", "")
+    path, hash_, frames = text.rpartition("#") if "#" in text else (text, "", "")
     for folder in (Path(), *([base] if base else [])):
         if (folder / path).exists():
-            return str((folder / path).absolute()) + hash_ + frame
+            return str((folder / path).absolute()) + hash_ + frames
     if path and is_run(workspace() / path):
-        return str(workspace() / path) + hash_ + frame  # what a run has made, by the run's name
-    looks_like_a_file = os.sep in path or Path(path).suffix.lower() in _ENDINGS
-    if looks_like_a_file and ":" not in path.partition(os.sep)[0]:
+        return str(workspace() / path) + hash_ + frames  # what a run has made, by the run's name
+    if os.sep in path and ":" not in path.partition(os.sep)[0]:  # slab:Si,a=5.4/2 is no path
         raise InputError("There is no such file", got=text, mend=_neighbour(Path(path)))
-    return text
-
-
-_ENDINGS = {".xyz", ".extxyz", ".gz", ".json", ".db", ".traj", ".xml", ".safetensors", ".model", ".pt", ".cif"}
+    return text  # a name, or a mistake that is answered with the names there are
 
 
 def _neighbour(path: Path) -> str:
-    from ..errors import nearest
-
     folder = path.parent
     if not folder.is_dir():
         return f"The folder {folder} does not exist"

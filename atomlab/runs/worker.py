@@ -46,7 +46,8 @@ def ensure_worker(folder: Path) -> None:
     """Start a worker if none is there, and a second one if runs wait behind a busy one and the machine bears it."""
     folder.mkdir(parents=True, exist_ok=True)
     running = [locked(_lock(folder, place)) for place in range(places())]
-    if running[0] and not (len(queue(folder)) > 1 and not all(running)):
+    free = sum(there and _state(folder, place) in ("starting", "ready") for place, there in enumerate(running))
+    if running[0] and (all(running) or len(queue(folder)) <= free):
         return
     place = running.index(False)
     detached([sys.executable, "-m", "atomlab.runs.worker", str(folder)], folder / f".worker-{place}.log")
@@ -63,10 +64,12 @@ def keep_warm(folder: str | os.PathLike[str] | None = None) -> None:
 def worker_state(folder: str | os.PathLike[str] | None = None) -> str:
     """none, starting (it imports), ready, or the name of the run that it executes."""
     path = workspace(folder)
-    if not locked(_lock(path, 0)):
-        return "none"
+    return _state(path, 0) if locked(_lock(path, 0)) else "none"
+
+
+def _state(folder: Path, place: int) -> str:
     with contextlib.suppress(OSError):
-        return (path / ".worker-0.state").read_text().strip() or "starting"
+        return (folder / f".worker-{place}.state").read_text().strip() or "starting"
     return "starting"
 
 

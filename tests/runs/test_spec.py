@@ -61,7 +61,13 @@ def test_files_get_their_full_path_and_missing_ones_are_named(tmp_path, monkeypa
     assert Run(api.prepare("count", {"data": "ge.extxyz#3"})).spec.data == f"{tmp_path / 'ge.extxyz'}#3"
     assert Run(api.prepare("count", {"data": "sw-ge#3"})).spec.data == "sw-ge#3"
     with pytest.raises(InputError, match="no such file.*Did you mean 'ge.extxyz'"):
-        api.prepare("count", {"data": "gee.extxyz"})
+        api.prepare("count", {"data": "./gee.extxyz"})
+    (tmp_path / "si.safetensors").write_text("")
+    model = Run(api.prepare("md", {"model": "si.safetensors+zbl", "structure": "slab:Si,a=5.4"})).spec
+    assert model.model == f"{tmp_path / 'si.safetensors'}+zbl"
+    assert model.structure == "slab:Si,a=5.4"
+    with pytest.raises(InputError, match="no correction 'zlb'"):
+        api.prepare("md", {"model": "si.safetensors+zlb"})
 
 
 def test_run_of_a_spec_file(tmp_path, workspace) -> None:

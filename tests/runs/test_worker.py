@@ -37,6 +37,21 @@ def test_queued_runs_are_executed_in_order(workspace, tmp_path) -> None:
     assert list_runs() == [first, second, third]
 
 
+def test_a_second_worker_where_the_machine_bears_it(workspace, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(worker, "places", lambda: 2)
+    monkeypatch.setenv("TOY_PLACES", "2")
+    gate = tmp_path / "gate"
+    runs = [start({"kind": "count", "gate": str(gate)})]
+    until(lambda: runs[0].state == "running")
+    runs += [start({"kind": "count", "gate": str(gate)}) for _ in range(2)]
+    until(lambda: runs[1].state == "running")
+    assert runs[2].state == "queued"
+    assert runs[0].state == "running"
+    gate.touch()
+    assert [r.wait(60).state for r in runs] == ["done"] * 3
+    assert len({r.events()[0]["pid"] for r in runs}) == 2
+
+
 def test_never_two_workers(workspace) -> None:
     keep_warm()
     until(lambda: worker_state() == "ready")
