@@ -17,7 +17,7 @@ WORDS = {
     "forces": "forces = -dE/dx",
     "stress": "stress = dE/dstrain",
     "rotation": "the same when turned",
-    "translation_and_order": "when moved or renumbered",
+    "translation_and_order": "when moved, renumbered",
     "batch": "the same in a batch",
     "extensivity": "supercells add up",
     "locality": "distant parts add up",

@@ -32,13 +32,14 @@ class Lab:
         **initial: Any,
     ):
         from .panels import DatasetPanel, FinetunePanel, HealthPanel, MapPanel, MDPanel, RunsPanel
+        from .panels.base import Panel
         from .view3d import View3D
 
         self.session = session or Session(workspace, **initial)
         self.hub = Hub(self.session, client)
         self.session.resources.append(self.hub)
         self.bar, self.tabs = Action(css="al-session"), Action(kind="tabs")
-        self.panels = {
+        self.panels: dict[str, Panel] = {
             p.id: p for p in (kind(self.hub) for kind in (DatasetPanel, FinetunePanel, MDPanel, MapPanel, RunsPanel))
         }
         self.health = HealthPanel(self.hub)
