@@ -75,7 +75,7 @@ def _choose(
 ) -> tuple[dict[int, float], list[str], str]:
     """E0 by atomic number, sentences that say why, and the method taken. `found`: energies of a trained base."""
     if isinstance(method, Mapping):
-        given: dict[int | str, float] = {**method}
+        given: dict[int | str, float] = dict(method.items())
         return statistics.atomic_energies(train, given)[0], ["as set."], "given"
     if method in ("auto", "isolated"):
         try:
