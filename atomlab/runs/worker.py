@@ -101,8 +101,8 @@ def _serve(folder: Path, state: Path, idle: float, warm: Callable[[], None]) -> 
             one(waiting[0], from_queue=True)
             state.write_text("ready")
             last = time.monotonic()
-        elif time.monotonic() - last > idle and not _lab_is_open(folder):
-            return
+        elif not folder.is_dir() or (time.monotonic() - last > idle and not _lab_is_open(folder)):
+            return  # nobody needs it, or the workspace was deleted
         else:
             time.sleep(_LOOK)
 

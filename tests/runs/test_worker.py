@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -90,6 +91,15 @@ def test_a_run_taken_from_the_queue_is_not_executed(workspace, tmp_path) -> None
     assert third.wait(60).state == "done"
     assert second.state == "stopped"
     assert len(second.events()) == 1
+
+
+def test_a_worker_ends_with_its_workspace(workspace) -> None:
+    ended = threading.Event()
+    serve = threading.Thread(target=lambda: (worker.serve(workspace, warm=lambda: None), ended.set()), daemon=True)
+    serve.start()
+    until(lambda: worker_state() == "ready")
+    shutil.rmtree(workspace)
+    assert ended.wait(10)
 
 
 def test_a_run_queued_while_a_worker_ends_is_not_forgotten(workspace, monkeypatch) -> None:
