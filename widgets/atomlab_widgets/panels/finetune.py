@@ -29,7 +29,7 @@ class FinetunePanel(Panel):
 
     id, title, kind = "finetune", "Fine-tune", "finetune"
     hidden = ("kind", "model", "data", "name", "left_out")
-    labels = {"train": "learn from", "valid": "validate on", "scratch_twin": "from scratch too"}
+    labels = {"train": "learn from", "valid": "validate on", "scratch_twin": "scratch run"}
     main = ("strategy", "effort", "train", "valid", "scratch_twin")
 
     def build(self) -> list[ipywidgets.Widget]:
