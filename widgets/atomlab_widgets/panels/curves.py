@@ -27,22 +27,35 @@ def curves(runs: list[RunView], shown: str, dark: bool) -> list[dict[str, Any]]:
             twin = arm == "scratch" and run.spec.get("strategy") != "scratch"
             if twin and k:
                 continue
-            x, y = known(*thinned([columns["epoch"], columns[shown]]))
+            x, y = known(columns["epoch"], columns[shown])
             if not x:
                 continue
             longest = max(longest, x[-1])
+            if split == "train":
+                y = over_an_epoch(x, y)
+            x, y = thinned([x, y])
             what = (
                 f"{'from scratch' if twin else 'fine-tune'}, {'training' if split == 'train' else 'validation'}{tail}"
             )
             make = plots.line if split == "train" else plots.dots
             traces.append(make(what, plots.TWIN if twin else plots.run_colour(run.color)))
             traces[-1] |= {"x": x, "y": [v * factor for v in y]}
+        # the whole planned length from the beginning: the axis does not move while the curve grows
+        longest = max(longest, float(run.log.plan["values"].get("epochs") or 0.0))
     base = next((r.log.base[shown] for r in runs if np.isfinite(r.log.base.get(shown, np.nan))), None)
     if base is not None:
         style = {"color": "#aaaaaa" if dark else plots.BASE, "dash": "dash", "width": 1.6}
         traces.append(plots.line("base model, validation", "", line=style))
         traces[-1] |= {"x": [0, longest], "y": [base * factor] * 2}
     return traces
+
+
+def over_an_epoch(x: list[float], y: list[float]) -> list[float]:
+    """Root mean square over the epoch that ends at each point: single batches are easy or hard, and hide the trend."""
+    epochs, sums = np.array(x), np.concatenate([[0.0], np.cumsum(np.square(y))])
+    first = np.searchsorted(epochs, epochs - 1.0 + 1e-9, side="right")
+    last = np.arange(1, len(epochs) + 1)
+    return np.sqrt((sums[last] - sums[first]) / (last - first)).tolist()
 
 
 def known(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
