@@ -4,8 +4,8 @@ A FigureWidget carries the code in its own state: three of them make a reloaded 
 JupyterLab gives up after four seconds ("model not found"). Here one model holds the code, and figures wait for it.
 
 anywidget gives a model two seconds to initialize; one that is later (a slow machine, a page just reloaded) never gets
-an update again, without a word. So a figure here is initialized at once, keeps the messages that come before the code
-is there, and plays them back then.
+an update again, without a word; and what is sent before a page listens is lost. So a figure here is initialized at
+once, asks for its present state, keeps the messages that come after that, and plays them back when the code is there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
-from traitlets import Unicode
+from traitlets import Dict, Int, Unicode
 
 STATIC = Path(__file__).parent / "static"
 _lock = threading.Lock()
@@ -38,5 +38,30 @@ def figure_class() -> Any:
 
             bundle = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
             _made["library"] = Library(code=bundle.read_text(encoding="utf-8"))
-            _made["class"] = type("Figure", (go.FigureWidget,), {"_esm": STATIC / "figure.js"})
+            _made["class"] = _figure(go.FigureWidget)
         return _made["class"]
+
+
+def _figure(base: type) -> type:
+    class Figure(base):  # type: ignore[misc, valid-type]
+        """A FigureWidget that answers a page's question for its present state."""
+
+        _esm = STATIC / "figure.js"
+        _asked = Int(0).tag(sync=True)
+        _told = Dict().tag(sync=True)
+
+        def __init__(self, *args: Any, **kwargs: Any):
+            super().__init__(*args, **kwargs)
+            self.observe(self._tell, "_asked")
+
+        def _tell(self, change: Any) -> None:
+            self._trait_values.update(_widget_data=self._data, _widget_layout=self._layout)
+            self.send_state(["_widget_data", "_widget_layout"])
+            # the page drops the messages up to these: they are in the state already
+            self._told = {
+                "question": change["new"],
+                "traces": self._last_trace_edit_id,
+                "layout": self._last_layout_edit_id,
+            }
+
+    return Figure

@@ -1,4 +1,7 @@
-// A plotly figure whose code comes later: initialized at once, messages kept until then and played back.
+// A plotly figure whose code comes later. Messages that arrive before anybody listens are lost without a word, so the page
+// asks for the present state when it is ready to hear (`_asked`), waits for the answer (`_told`), keeps what comes after
+// it, and plays that back when plotly is there.
+const PATIENCE = 8000; // ms; a kernel that is gone never answers: then the figure is what came with it
 const MESSAGES = ["addTraces", "restyle", "relayout", "update", "animate", "deleteTraces", "moveTraces", "removeLayoutProps", "removeTraceProps"]
   .map((name) => `_py2js_${name}`);
 
@@ -7,6 +10,23 @@ async function library() {
   const made = (await globalThis.atomlabPlotly).default;
   return typeof made === "function" ? await made() : made;
 }
+
+function present(model) {
+  return new Promise((done) => {
+    const question = (model.get("_asked") || 0) + 1;
+    const look = () => {
+      if ((model.get("_told") || {}).question !== question) return;
+      model.off("change:_told", look);
+      done(model.get("_told"));
+    };
+    model.on("change:_told", look);
+    model.set("_asked", question);
+    model.save_changes();
+    setTimeout(() => { model.off("change:_told", look); done({}); }, PATIENCE);
+  });
+}
+
+const newer = (message, told) => !(message.trace_edit_id <= told.traces) && !(message.layout_edit_id <= told.layout);
 
 export default () => {
   let real = null, ready = null;
@@ -23,11 +43,11 @@ export default () => {
           return typeof value === "function" ? value.bind(target) : value;
         },
       });
-      ready = library().then(async (made) => {
+      ready = Promise.all([library(), present(model)]).then(async ([made, told]) => {
         real = made;
         for (const [name, note] of keep) model.off(`change:${name}`, note);
         await real.initialize({ model: seen });
-        for (const [name, value] of kept) {
+        for (const [name, value] of kept.filter(([, value]) => newer(value, told))) {
           override[name] = value;
           (handlers[`change:${name}`] || []).forEach((call) => call());
           delete override[name];
