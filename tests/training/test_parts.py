@@ -11,7 +11,7 @@ from atomlab.build import build
 from atomlab.data import read
 from atomlab.errors import InputError
 from atomlab.potential import outputs
-from atomlab.predict import evaluate
+from atomlab.predict import _edges, _graphs, budget, evaluate
 from atomlab.training import STRATEGIES, FinetuneSettings, Loss, settings_of, table
 from atomlab.training.losses import Residuals, of_predictions, residuals
 from atomlab.training.metrics import Running
@@ -212,3 +212,11 @@ def test_evaluate_refuses_what_it_cannot_do():
     for atoms in unlabelled:
         atoms.info.clear(), atoms.arrays.pop("REF_forces")
     assert evaluate(model, unlabelled).errors() == {} and "no label" in table({})
+
+
+def test_batches_of_an_evaluation_stay_within_their_edges():
+    data, model = dataset(n=9), toy()
+    sizes = [_edges(graph) for graph in _graphs(model, data, 300, 0)]
+    one = [_edges(graph) for graph in _graphs(model, data, 1, 0)]
+    assert len(one) == 9 and sum(sizes) == sum(one) and max(sizes) <= 300 and len(sizes) < 9
+    assert 100 < budget(model, data) <= 60_000
