@@ -53,13 +53,15 @@ def _figure(base: type) -> type:
         def __init__(self, *args: Any, **kwargs: Any):
             super().__init__(*args, **kwargs)
             self.observe(self._tell, "_asked")
+            if self._asked:  # the page was faster than the rest of this figure's making
+                self._tell()
 
-        def _tell(self, change: Any) -> None:
+        def _tell(self, change: Any = None) -> None:
             self._trait_values.update(_widget_data=self._data, _widget_layout=self._layout)
             self.send_state(["_widget_data", "_widget_layout"])
             # the page drops the messages up to these: they are in the state already
             self._told = {
-                "question": change["new"],
+                "question": self._asked,
                 "traces": self._last_trace_edit_id,
                 "layout": self._last_layout_edit_id,
             }
