@@ -1,4 +1,4 @@
-"""Conformal prediction (paper 003 appendix D.4): uncertainties scaled so that a stated share of errors lies below them.
+"""Conformal prediction (MACE-MP-0, D.4): uncertainties scaled so that a stated share of errors lies below them.
 
 Scores s = error / sigma of a calibration set; q is their quantile at level ⌈(N+1)(1-α)⌉/N, and q sigma bounds the error
 of new data with probability 1-α at least, if they are exchangeable with the calibration data (drawn like them). The

@@ -1,4 +1,4 @@
-"""Uncertainty from the last layer (LLPR, paper 003 appendix D.1): sigma² = a² fᵀ (H0 + s² 1)⁻¹ f.
+"""Uncertainty from the last layer (LLPR, MACE-MP-0 paper, D.1): sigma² = a² fᵀ (H0 + s² 1)⁻¹ f.
 
 f is the input of the last linear layer, summed over the atoms of a structure; H0 the Gauss-Newton Hessian of the energy
 loss per atom over the training set. Nothing is trained again.

@@ -70,7 +70,7 @@ class UMAP:
     """UMAP (McInnes, Healy, Melville 2018) through umap-learn; seeded, so that a map comes again.
 
     Starts from the PCA, so that the picture keeps its orientation. Near-duplicates (equal to 4 decimals of the spread)
-    are fitted once, and the parameters are 50 neighbours, min_dist 0.1, euclidean: both as in the program of paper 003.
+    are fitted once, and the parameters are 50 neighbours, min_dist 0.1, euclidean: both as in MACE-MP-0's program.
     """
 
     def __init__(

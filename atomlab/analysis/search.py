@@ -168,7 +168,7 @@ class Closest:
 def closest(
     queries: Environments, keys: Environments, k: int, allowed: Filter, same: bool = False, each: Each | None = None
 ) -> Closest:
-    """The k allowed structures with the highest element-stratified similarity to each structure (paper 003, C.4).
+    """The k allowed structures with the highest element-stratified similarity to each structure (MACE-MP-0 paper, C.4).
 
     Each atom a of T is given k_a = max over the atoms b of S of cos(d_a, d_b); these are averaged over the atoms of
     each element of T, and then over its elements. same=True compares atoms of one element only (0 where S lacks it).

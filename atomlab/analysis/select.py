@@ -34,7 +34,7 @@ def farthest_structures(
 ) -> np.ndarray:
     """Indices (count,) of structures of the pool, in the order in which they are taken.
 
-    Farthest points of the atom-averaged descriptors (as paper 003 chose its arsenic set). known: structures that are
+    Farthest points of the atom-averaged descriptors (as MACE-MP-0's arsenic set). known: structures that are
     there already, such as the training set: the choice then begins with what is least like them. Fewer are returned,
     with a notice, where the rest of the pool repeats what was taken.
     """

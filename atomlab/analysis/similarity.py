@@ -1,4 +1,4 @@
-"""How well a training set knows the atoms of other structures: paper 003's similarity (appendix C.4), in numbers."""
+"""How well a training set knows the atoms of other structures: MACE-MP-0's similarity (appendix C.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DimeNet++, periodic: directed messages with distances and angles, in paper 001's own form and in the common one.
+"""DimeNet++, periodic: directed messages with distances and angles, in chemtrain's own form and in the common one.
 
 Gasteiger, Giri, Margraf, Günnemann, arXiv:2011.14115. The quarter-size network with periodic boundaries is that of
 Röcken and Zavadlav's transfer learning across elements; its code differs from the common one (torch_geometric's) in
@@ -57,7 +57,7 @@ class DimeNetPP(Trainable):
     elements: atomic numbers or symbols. cutoff: Å, strictly. hidden: width of the messages; outputs (2 hidden) and
     triplet (hidden / 2) follow it. blocks: interactions; before_skip, after_skip, output_layers, basis, radial,
     spherical, envelope: as in the paper. output_scale: a learned factor per output block that starts at 0.
-    form: "paper" (paper 001's program) or "common" (torch_geometric's): gives the values of what is None among
+    form: "paper" (chemtrain's) or "common" (torch_geometric's): gives the values of what is None among
       atom_features: width of the element table;
       embedding_radial: "linear" (no bias) or "activated" (bias and SiLU);
       radial_basis: "normalised", sqrt(2/r_c) u(x) sin(f x)/r, or "bare", u(x) sin(f x)/x;

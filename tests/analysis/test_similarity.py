@@ -1,4 +1,4 @@
-"""Similarity against the formulas of paper 003's appendix C.4, written out in loops."""
+"""Similarity against the formulas of the MACE-MP-0 paper's appendix C.4, written out in loops."""
 
 import json
 import sys

@@ -87,7 +87,7 @@ MODELS: dict[str, tuple[Callable[[], Potential], str, str, str]] = {
     "AtomFT on MBNN": (
         lambda: random(atomlab.create("atomft", base=created("mbnn")())), "", "Si", "random weights",
     ),
-    "DimeNet++, paper 001": (created("dimenetpp", form="paper"), "dimenetpp-paper", "Si", "quarter, random weights"),
+    "DimeNet++, chemtrain": (created("dimenetpp", form="paper"), "dimenetpp-paper", "Si", "quarter, random weights"),
     "DimeNet++, common": (
         created("dimenetpp", form="common"), "dimenetpp-common", "Si",
         "quarter, random weights; the reference rounds Bessel zeros to float32",

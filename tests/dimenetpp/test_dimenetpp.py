@@ -89,7 +89,7 @@ def test_exactly_collinear_triplets(form):
 
 @pytest.mark.parametrize("species", [1, 2, 100])
 def test_published_numbers_of_parameters(species):
-    """Quarter size, as counted in paper 001's own code: 121,382 and 16 for each species."""
+    """Quarter size, as counted in chemtrain's own code: 121,382 and 16 for each species."""
     model = atomlab.create("dimenetpp", elements=list(range(1, species + 1)))
     assert sum(p.numel() for p in model.parameters()) == 121382 + 16 * species
     assert sum(p.numel() for p in model.interactions[0].parameters()) == 11296

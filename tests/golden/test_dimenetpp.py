@@ -1,4 +1,4 @@
-"""DimeNet++ against chemtrain's (paper 001's own form) and torch_geometric's (the common form)."""
+"""DimeNet++ against chemtrain's (the transfer learning paper's form) and torch_geometric's (the common form)."""
 
 import json
 

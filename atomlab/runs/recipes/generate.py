@@ -1,6 +1,6 @@
 """Make a labelled data set with a classical potential: bulk cells over a range of temperatures, solid and molten.
 
-This is how the embedded `sw-si` and `sw-ge` were made (paper 001's Stillinger-Weber set, in small):
+This is how the embedded `sw-si` and `sw-ge` were made (the transfer learning paper's Stillinger-Weber set, in small):
 `python -m atomlab.runs.recipes.generate --element Ge --path sw-ge.extxyz.gz`.
 """
 
