@@ -24,6 +24,9 @@ def shown(page: Page, css: str) -> str:
 def test_the_story(lab: LabPage, notebooks: Path) -> None:
     page, times = lab.page, {}
     lab.open_notebook(notebooks / "00_start.ipynb")
+    # the server keeps the theme that an earlier test has chosen, and these pictures go into the README
+    page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+    lab.wait_for("() => document.body.dataset.jpThemeLight === 'true'", 20, "the light theme")
     start = time.monotonic()
     lab.start_all()
     lab.wait_for(page.locator(".al-lab"), 60, "the skeleton")
@@ -47,7 +50,7 @@ def test_the_story(lab: LabPage, notebooks: Path) -> None:
     lab.wait_for(lambda: "from scratch" in (page.locator(".al-finetune .legend").text_content() or ""), 60, "the twin")
     lab.wait_for(lambda: curve_points(lab) >= 8, 90, "growing curves")
     to_top(lab)
-    lab.screenshot("readme_finetune")
+    lab.screenshot("lab_story_live")
     lab.save()
     lab.reload()
     lab.wait_for(lambda: curve_points(lab) >= 8, 60, "the Lab after a reload in the middle of the run")
@@ -56,7 +59,8 @@ def test_the_story(lab: LabPage, notebooks: Path) -> None:
     done = text(lab, ".al-finetune .al-num")
     assert "done: force RMSE" in done and "->" in done and "scratch" in done, done
     lab.report(finetune=done)
-    lab.screenshot("lab_story_finetune")
+    to_top(lab)
+    lab.screenshot("readme_finetune")
 
     press(lab, "goto-md")
     lab.wait_for(page.locator(".al-md [data-id=start]:visible"), 30, "the MD's button")
