@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
@@ -146,3 +147,26 @@ def check_extended(potential, new, parent):
     after = wider(build(atoms, wider.needs))
     e0 = potential.atomic_energies[0, potential.elements.index(parent)] * len(atoms)
     assert torch.allclose(after.energy, before.energy - e0, rtol=1e-10)
+
+
+class ArchitectureTests:
+    """The list that an architecture's own tests inherit; they give the fixture `model`."""
+
+    def test_batch_equals_members_in_awkward_structures(self, model):
+        check_batch_equals_members(model, awkward())
+
+    @pytest.mark.parametrize("name", ["rattled crystal", "slab"])
+    def test_forces_and_stress_are_derivatives(self, model, name):
+        check_derivatives(model, awkward()[name])
+
+    def test_second_derivatives(self, model):
+        check_second_derivatives(model, Atoms("Si2Ge", [[0, 0, 0], [2.3, 0.1, 0], [0.5, 2.2, 0.3]]))
+
+    def test_training_reaches_every_parameter(self, model):
+        check_training_reaches_all(model, list(awkward().values())[:3])
+
+    def test_saved_and_made_again(self, model):
+        check_rebuilds(model, awkward().values())
+
+    def test_more_elements(self, model):
+        check_extended(model, 6, 14)

@@ -9,16 +9,7 @@ from ase import Atoms
 from ase.build import bulk
 
 import atomlab
-from architecture_checks import (
-    awkward,
-    check_batch_equals_members,
-    check_derivatives,
-    check_extended,
-    check_rebuilds,
-    check_second_derivatives,
-    check_training_reaches_all,
-    set_random,
-)
+from architecture_checks import ArchitectureTests, awkward, check_derivatives, set_random
 from atomlab.architectures.remarks import cutoff_jump, size_effect
 from atomlab.build import build
 from atomlab.errors import InputError
@@ -39,29 +30,8 @@ def model(request):
     return small(*request.param)
 
 
-def test_batch_equals_members_in_awkward_structures(model):
-    check_batch_equals_members(model, awkward())
-
-
-@pytest.mark.parametrize("name", ["rattled crystal", "slab"])
-def test_forces_and_stress_are_derivatives(model, name):
-    check_derivatives(model, awkward()[name])
-
-
-def test_second_derivatives(model):
-    check_second_derivatives(model, Atoms("Si2Ge", [[0, 0, 0], [2.3, 0.1, 0], [0.5, 2.2, 0.3]]))
-
-
-def test_training_reaches_every_parameter(model):
-    check_training_reaches_all(model, list(awkward().values())[:3])
-
-
-def test_saved_and_made_again(model):
-    check_rebuilds(model, awkward().values())
-
-
-def test_more_elements(model):
-    check_extended(model, 6, 14)
+class TestEveryForm(ArchitectureTests):
+    """What every architecture must stand."""
 
 
 def test_flags_are_what_is_measured(model):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .library import figure_class
+from .plotly_once import figure_class
 
 # Okabe-Ito. Sets: maps, histograms and parity plots only. Runs: curves only, so that no colour means two things.
 SETS = {"train": "#0072b2", "valid": "#e69f00", "test": "#009e73", "md": "#8e44ad"}

@@ -68,7 +68,7 @@ class Panel:
     # --- to be filled in ---------------------------------------------------------------------------------------------
     def build(self) -> list[ipywidgets.Widget]:
         """The widgets of the panel, top to bottom."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must say what it consists of: write `build`")
 
     def make_picture(self) -> None:
         """Heavy parts: import plotly, make the figure, put it into `self.picture`."""

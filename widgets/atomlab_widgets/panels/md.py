@@ -171,42 +171,15 @@ class MDPanel(Panel):
         self.fig = plots.figure(1, 3, height=220, horizontal_spacing=0.09)
         blue, green = plots.RUNS[0], plots.RUNS[2]
         with self.fig.batch_update():
-            self.fig.add_scatter(
-                x=[],
-                y=[],
-                mode="lines",
-                name="temperature",
-                line={"color": blue, "width": 1.4},
-                row=1,
-                col=1,
-                showlegend=False,
+            dashed = {"color": plots.BASE, "dash": "dash", "width": 1.2}
+            traces = (
+                plots.line("temperature", blue, showlegend=False),
+                plots.line("asked for", "", line=dashed, showlegend=False),
+                plots.line("potential", blue),
+                plots.line("conserved", green),
+                plots.line("g(r)", blue, showlegend=False),
             )
-            self.fig.add_scatter(
-                x=[],
-                y=[],
-                mode="lines",
-                name="asked for",
-                line={"color": plots.BASE, "dash": "dash", "width": 1.2},
-                row=1,
-                col=1,
-                showlegend=False,
-            )
-            self.fig.add_scatter(
-                x=[], y=[], mode="lines", name="potential", line={"color": blue, "width": 1.4}, row=1, col=2
-            )
-            self.fig.add_scatter(
-                x=[], y=[], mode="lines", name="conserved", line={"color": green, "width": 1.4}, row=1, col=2
-            )
-            self.fig.add_scatter(
-                x=[],
-                y=[],
-                mode="lines",
-                name="g(r)",
-                line={"color": blue, "width": 1.4},
-                row=1,
-                col=3,
-                showlegend=False,
-            )
+            self.fig.add_traces(traces, rows=[1] * 5, cols=[1, 1, 2, 2, 3])
             for col, (x, y) in enumerate(
                 (
                     ("time (ps)", "temperature (K)"),
