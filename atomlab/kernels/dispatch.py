@@ -1,24 +1,34 @@
 """The one table of operations and backends.
 
 An operation is declared once, with `@op`: its body is plain torch, differentiable to any order, and is the
-specification. A faster backend adds `@implements("numba", name)`. Which one runs is decided per call, by
-`ATOMLAB_KERNELS`, by `use(...)`, or by `auto`.
+specification. A faster backend adds `@implements("numba", name)`; it answers a call, or returns NotImplemented where it
+cannot (another device or type, or its code is being compiled), and the reference answers. Which backend is asked is
+decided per call, by `use(...)`, by `ATOMLAB_KERNELS`, or by `DEFAULT`; `auto` is triton for tensors on a GPU and numba
+for the others.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from ..errors import InputError, nearest, notice
 
-__all__ = ["BACKENDS", "available", "current", "implements", "op", "use"]
+__all__ = ["BACKENDS", "available", "current", "implements", "op", "steady", "use", "waits"]
 
 BACKENDS = ("reference", "numba", "triton")
+CHOICES = ("auto", *BACKENDS)
+DEFAULT = "reference"
+ROOMS = {"numba": "cpu", "triton": "gpu"}  # where a backend's implementations are
 OPS: dict[str, dict[str, Callable]] = {}
 _chosen: str | None = None
+_loaded: dict[str, str] = {}
+_steady: ContextVar[bool] = ContextVar("steady", default=False)
 
 
 def op(function: Callable) -> Callable:
@@ -29,8 +39,13 @@ def op(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args, **kwargs):
-        backend = current()
-        return table.get(backend, function)(*args, **kwargs)
+        for backend in _asked():
+            faster = table.get(backend)
+            if faster is not None:
+                out = faster(*args, **kwargs)
+                if out is not NotImplemented:
+                    return out
+        return function(*args, **kwargs)
 
     return call
 
@@ -39,7 +54,7 @@ def implements(backend: str, name: str) -> Callable[[Callable], Callable]:
     """Register an implementation of the operation `name` for a backend."""
 
     def register(function: Callable) -> Callable:
-        OPS.setdefault(name, {})[_checked(backend)] = function
+        OPS.setdefault(name, {})[_checked(backend, BACKENDS)] = function
         return function
 
     return register
@@ -47,38 +62,78 @@ def implements(backend: str, name: str) -> Callable[[Callable], Callable]:
 
 def available() -> dict[str, str]:
     """Every backend with 'ready', or with the reason why it cannot be used here."""
-    state = {"reference": "ready"}
-    for backend in BACKENDS[1:]:
-        written = any(backend in table for table in OPS.values())
-        state[backend] = "ready" if written else "has no kernels in this version"
-    return state
+    return {"reference": "ready", **{backend: _load(backend) for backend in ROOMS}}
 
 
-def current() -> str:
-    """The backend that a call made now would use."""
-    asked = _chosen or os.environ.get("ATOMLAB_KERNELS", "reference")
-    if asked == "reference":
-        return asked
-    state = available().get(_checked(asked))
-    if state != "ready":
-        notice(f"kernels-{asked}", f"The kernels '{asked}' are not used: {asked} {state}. The torch reference is used.")
-        return "reference"
-    return asked
+def current(device: str = "cpu") -> str:
+    """The backend that a call made now with tensors on `device` would ask first."""
+    mine = [b for b in _asked() if b == "reference" or _chosen_by_name() or (b == "triton") == (device != "cpu")]
+    return mine[0] if mine else "reference"
 
 
 @contextmanager
 def use(backend: str) -> Iterator[None]:
-    """Within the `with` block, use this backend."""
+    """Within the `with` block, use this backend: auto, reference, numba or triton."""
     global _chosen
-    before, _chosen = _chosen, _checked(backend)
+    before, _chosen = _chosen, _checked(backend, CHOICES)
     try:
         yield
     finally:
         _chosen = before
 
 
-def _checked(backend: str) -> str:
-    if backend not in BACKENDS:
-        mend = nearest(backend, BACKENDS)
-        raise InputError("There is no such kernel backend", got=backend, allowed=BACKENDS, mend=mend)
+@contextmanager
+def steady() -> Iterator[None]:
+    """Within the `with` block, no call changes its backend: where code must be compiled first, the call waits.
+
+    Runs are steady, so that a seed gives the same numbers again; a calculator in a notebook is not, so that its first
+    answer does not wait.
+    """
+    token = _steady.set(True)
+    try:
+        yield
+    finally:
+        _steady.reset(token)
+
+
+def waits() -> bool:
+    """Whether a call made now must wait for code that is being compiled."""
+    return _steady.get()
+
+
+def _chosen_by_name() -> str | None:
+    name = _chosen or os.environ.get("ATOMLAB_KERNELS") or DEFAULT
+    return None if _checked(name, CHOICES) == "auto" else name
+
+
+def _asked() -> tuple[str, ...]:
+    """The backends to ask, in this order, before the reference."""
+    name = _chosen_by_name()
+    if name is None:
+        return tuple(backend for backend in ("numba", "triton") if _load(backend) == "ready")
+    if name == "reference":
+        return ()
+    state = _load(name)
+    if state == "ready":
+        return (name,)
+    notice(f"kernels-{name}", f"The kernels '{name}' are not used: {name} {state}. The torch reference is used.")
+    return ()
+
+
+def _load(backend: str) -> str:
+    """Import a backend's implementations, once: 'ready', or why not."""
+    if backend not in _loaded:
+        _loaded[backend] = "is being loaded"  # for calls that its own import makes
+        try:
+            room = importlib.import_module(f"..{ROOMS[backend]}", __name__)
+            _loaded[backend] = room.missing() or "ready"
+        except ImportError as error:
+            _loaded[backend] = f"cannot be imported ({error})"
+    return _loaded[backend]
+
+
+def _checked(backend: str, allowed: tuple[str, ...]) -> str:
+    if backend not in allowed:
+        mend = nearest(backend, allowed)
+        raise InputError("There is no such kernel backend", got=backend, allowed=allowed, mend=mend)
     return backend

@@ -1,0 +1,10 @@
+"""Kernels for the CPU, compiled by Numba: one file per kind of operation, their loops as templates in `loops/`."""
+
+from . import segments
+
+__all__ = ["missing", "segments"]
+
+
+def missing() -> str:
+    """Why these kernels cannot be used here; empty where they can."""
+    return ""
