@@ -57,6 +57,7 @@ def atomic(path: Path, write: Callable[[Path], None]) -> None:
 def save(potential: Potential, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:
     """Write a potential, of any kind (sums and wrappers with all that is inside them), to `path`.
 
+    Low-rank adapters are merged into their weights first: what is written is an ordinary model.
     The header holds architecture, configuration, card, E0, elements, cutoff, units, versions, and `metadata`: plain
     data of your own, such as 'data_hash' and 'errors'. Returns the path.
     """
@@ -65,6 +66,7 @@ def save(potential: Potential, path: str | Path, metadata: Mapping[str, Any] | N
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError("A checkpoint's name ends in .safetensors", got=path.name)
+    potential = _ordinary(potential)
     description = potential.describe()
     _check_kinds(description)
     # shared storage is written twice: the format knows no sharing
@@ -89,6 +91,13 @@ def save(potential: Potential, path: str | Path, metadata: Mapping[str, Any] | N
         raise InputError(f"The metadata of a checkpoint must be plain finite data (JSON): {error}") from error
     atomic(path, lambda target: save_file(tensors, target, metadata={"atomlab": text}))
     return path
+
+
+def _ordinary(potential: Potential) -> Potential:
+    """The potential with its low-rank adapters, if it has any, merged into the weights."""
+    from .architectures.lowrank import merged
+
+    return merged(potential)
 
 
 def load(

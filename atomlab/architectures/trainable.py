@@ -125,6 +125,29 @@ class Trainable(Potential):
             other.atomic_energies[:, : len(self.elements)] = self.atomic_energies
         return other
 
+    def with_heads(self, heads: Sequence[str], sources: Mapping[str, str] | None = None) -> Trainable:
+        """The same model with these heads; each starts as its source: the head of `sources`, of its name, or the first.
+
+        E0, scale and shift are the source's too; a new head's own come from its data. Which tensors have a row for each
+        head is seen by making the model with one head more: their shapes, and no others, change.
+        """
+        sources = {name: name for name in self.card.heads} | dict(sources or {})
+        rows = torch.tensor([self.head_index(sources.get(head, self.card.heads[0])) for head in heads])
+        other = self._made_with(heads)
+        more = self._made_with([*(str(n) for n in range(len(self.card.heads) + 1))]).state_dict()
+        state = self.state_dict()
+        for key, value in state.items():
+            axis = [n for n, (a, b) in enumerate(zip(value.shape, more[key].shape)) if a != b]
+            if axis:
+                state[key] = value.index_select(axis[0], rows.to(value.device))
+        other.load_state_dict(state)
+        other.card = replace(self.card, heads=other.card.heads)
+        return other.train(self.training)
+
+    def _made_with(self, heads: Sequence[str]) -> Trainable:
+        other = type(self)(**{**self.config, "heads": [str(head) for head in heads]})
+        return other.to(device=self.device, dtype=self.dtype)
+
     def _inherit(self, parent: Trainable, rows: Sequence[int], source: Mapping[int, int]) -> None:
         """Take all weights from `parent`.
 

@@ -13,7 +13,7 @@ from ..data import statistics
 from ..errors import InputError
 from ..potential import Potential, Sum
 from ..predict import evaluate
-from .plan import Choices
+from .choices import Choices
 
 if TYPE_CHECKING:
     from ..data import Dataset

@@ -69,7 +69,8 @@ def _graphs(plan: Plan, state: State) -> Iterator[Graph]:
     potential = plan.potential
     while True:
         epoch, found = state.epoch, 0
-        order = batches(plan.train, potential.needs, **_order(plan, epoch), head=plan.head)
+        heads = plan.head if plan.mix is None else plan.mix.heads
+        order = batches(plan.train, potential.needs, **_order(plan, epoch), head=heads)
         for graph in islice(order, state.batch, None):
             found += 1
             yield graph.to(potential.device, potential.dtype)
@@ -99,7 +100,7 @@ def _step(plan: Plan, state: State, graph: Graph) -> Event:
     with state.random():
         out = outputs(plan.potential, graph, stage.loss.want, create_graph=True)
     r = residuals(out, graph)
-    loss = stage.loss(r)
+    loss = plan.loss(stage, r)
     if loss is not None:
         loss.backward()
         norm = clip_gradients(_trained(state), plan.clip)
@@ -107,7 +108,7 @@ def _step(plan: Plan, state: State, graph: Graph) -> Event:
         _check(plan, state, graph, out, value, norm)
         state.optimiser.step()
         state.ema.update()
-        state.running.add(value, r)
+        state.running.add(value, r.of(plan.head))  # errors are the validated head's, beside those of its validation
     state.step, state.stage_steps = state.step + 1, state.stage_steps + 1
     state.batch, state.structures = state.batch + 1, state.structures + graph.size
     if state.structures >= n:

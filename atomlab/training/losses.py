@@ -5,6 +5,7 @@ A label that is missing (NaN) takes no part: each mean runs over the labels that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from ..potential import Outputs, volumes
 if TYPE_CHECKING:
     from ..predict import Predictions
 
-__all__ = ["Loss", "Residuals", "of_predictions", "residuals"]
+__all__ = ["Loss", "Residuals", "by_head", "of_predictions", "residuals"]
 
 KINDS = ("mse", "huber", "conditional_huber")
 # Voigt xx yy zz yz xz xy: the last three stand twice in the 3x3 tensor
@@ -33,12 +34,22 @@ class Residuals:
     """Prediction less label, where there is a label.
 
     energy (s,) eV/atom, float64; forces (a, 3) eV/Å with the labels' norms `force_norms` (a,); stress (t, 6) eV/Å^3.
+    Of a batch also the head of each structure (S,), and of each row of energy, forces and stress.
     """
 
     energy: Tensor
     forces: Tensor
     force_norms: Tensor
     stress: Tensor
+    heads: Tensor | None = None
+    row_heads: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def of(self, head: int) -> Residuals:
+        """Those of one head's structures alone."""
+        if self.heads is None or self.row_heads is None:
+            return self
+        energy, forces, stress = (rows == head for rows in self.row_heads)
+        return Residuals(self.energy[energy], self.forces[forces], self.force_norms[forces], self.stress[stress])
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,21 @@ class Loss:
         return torch.where(size < limit, 0.5 * x * x, limit * (size - 0.5 * limit))
 
 
+def by_head(loss: Loss, weights: Mapping[int, float], r: Residuals) -> Tensor | None:
+    """Σ_h w_h (s_h / s) loss(structures of head h), with s_h of the batch's s structures.
+
+    Each head has means of its own, and over an epoch each structure counts once, times its head's weight.
+    """
+    if r.heads is None:
+        return loss(r)
+    terms = []
+    for head, weight in weights.items():
+        value = loss(r.of(head)) if weight > 0 else None
+        if value is not None:
+            terms.append(weight * (r.heads == head).to(torch.float64).mean() * value)
+    return torch.stack(terms).sum() if terms else None
+
+
 def residuals(out: Outputs, graph: Graph) -> Residuals:
     """Residuals of a batch.
 
@@ -103,28 +129,30 @@ def residuals(out: Outputs, graph: Graph) -> Residuals:
     empty = graph.positions.new_zeros(0)
     reference = graph.labels.get("energy")
     energy = empty.to(torch.float64)
+    energy_head = forces_head = stress_head = graph.head[:0]
     if reference is not None:
         has = ~torch.isnan(reference)
-        energy = (out.energy[has] - reference[has]) / n[has]
+        energy, energy_head = (out.energy[has] - reference[has]) / n[has], graph.head[has]
     forces, norms = empty.reshape(0, 3), empty
     if out.forces is not None and "forces" in graph.labels:
         label = graph.labels["forces"]
         has = ~torch.isnan(label).any(1)
         label = label[has].to(out.forces.dtype)
         forces, norms = out.forces[has] - label, label.norm(dim=1)
+        forces_head = graph.head[graph.batch[has]]
     stress = empty.reshape(0, 6)
     if out.virial is not None and "stress" in graph.labels:
-        stress = _stress(out.virial, graph)
-    return Residuals(energy, forces, norms, stress)
+        stress, stress_head = _stress(out.virial, graph)
+    return Residuals(energy, forces, norms, stress, graph.head, (energy_head, forces_head, stress_head))
 
 
-def _stress(virial: Tensor, graph: Graph) -> Tensor:
+def _stress(virial: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
     # from the virial and only where there is a volume: a NaN in a masked row would still poison its gradient
     volume, label = volumes(graph), graph.labels["stress"]
     has = ~torch.isnan(label).any(1) & ~torch.isnan(volume)
     tensor = -virial[has] / volume[has].to(virial.dtype)[:, None, None]
     voigt = torch.stack([tensor[:, a, b] for a, b in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))], dim=1)
-    return voigt - label[has].to(virial.dtype)
+    return voigt - label[has].to(virial.dtype), graph.head[has]
 
 
 def of_predictions(found: Predictions) -> Residuals:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, nearest, notice
-from ..fields import reference_key
-from ..potential import Potential, Sum
-from .losses import Loss
+import torch
+
+from ..potential import Potential
+from .choices import Choices
+from .groups import groups, groups_of
+from .losses import Residuals, by_head
 from .optim import Group, Optimiser, Schedule
 from .settings import TrainingSettings
+from .stages import Stage, stages, weights_of
 
 if TYPE_CHECKING:
     from ..data import Dataset
 
-__all__ = ["Choices", "Plan", "Stage", "assemble", "groups_of"]
+__all__ = ["Choices", "Held", "Mix", "Plan", "Stage", "assemble", "groups_of"]
 
 # optimiser steps by effort, and the least number of epochs that a large data set gets
 STEPS = {"quick": 500, "normal": 3000, "thorough": 15_000}
@@ -30,38 +32,32 @@ REPORTS = 2000  # most training points that a curve gets
 
 
 @dataclass(frozen=True)
-class Stage:
-    """From epoch `start` on: this loss, and the learning rate times `rate`."""
+class Held:
+    """Structures beside the validation set whose errors are told too, as `name_forces_rmse` ...
 
-    start: int
-    loss: Loss
-    rate: float = 1.0
-    name: str = "forces first"
+    weight: of their loss in the choice of the best weights; 0 = they are only told.
+    """
+
+    name: str
+    data: Dataset
+    head: int
+    weight: float = 0.0
 
 
-@dataclass
-class Choices:
-    """What was decided, as values with reasons: {setting: "0.005, chosen because ..."}."""
+@dataclass(frozen=True)
+class Mix:
+    """Several heads in one training: the head of each training structure, and the weight of each head's loss."""
 
-    values: dict[str, Any] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    def pick(self, name: str, given: Any, chosen: Any, because: str) -> Any:
-        """`given` if a person gave it, else `chosen`, which then stands in the plan with its reason."""
-        if given is not None:
-            return self.note(name, given, f"{given}, as set")
-        return self.note(name, chosen, f"{_short(chosen)}, chosen because {because}")
-
-    def note(self, name: str, value: Any, reason: str) -> Any:
-        """Keep a value with a whole sentence of reason."""
-        self.values[name], self.reasons[name] = value, reason.rstrip(".") + "."
-        return value
+    heads: Sequence[int]
+    weights: Mapping[int, float]
+    held: tuple[Held, ...] = ()
 
 
 @dataclass
 class Plan:
     """What `fit` carries out. `batch` is how the loader cuts the training set: {'structures': 4}, {'atoms': ...} or
-    {'edges': ...}. `validate_every` is in epochs; `report_every` in steps; `time_limit` in seconds."""
+    {'edges': ...}. `validate_every` is in epochs; `report_every` in steps; `time_limit` in seconds.
+    `head` is validated, and is that of all training structures unless `mix` says otherwise."""
 
     strategy: str
     potential: Potential
@@ -83,6 +79,18 @@ class Plan:
     seed: int
     reasons: Mapping[str, str]
     values: Mapping[str, Any]
+    mix: Mix | None = None
+
+    @property
+    def own(self) -> Dataset:
+        """The training structures of the head that is validated: all of them, unless heads are mixed."""
+        if self.mix is None:
+            return self.train
+        return self.train[[k for k, head in enumerate(self.mix.heads) if head == self.head]]
+
+    def loss(self, stage: Stage, r: Residuals) -> torch.Tensor | None:
+        """The loss of a batch, each head's by itself times its weight; None without a weighted label."""
+        return stage.loss(r) if self.mix is None else by_head(stage.loss, self.mix.weights, r)
 
     def stage(self, epoch: int) -> Stage:
         """The stage that an epoch belongs to."""
@@ -111,14 +119,18 @@ class Plan:
 
 def assemble(
     strategy: str, settings: TrainingSettings, potential: Potential, train: Dataset, valid: Dataset | None,
-    choices: Choices, *, rate: tuple[float, str], head: int = 0, seed: int = 0,
+    choices: Choices, *, rate: tuple[float, str], head: int = 0, seed: int = 0, mix: Mix | None = None,
+    only: Collection[torch.nn.Parameter] | None = None,
 ) -> Plan:  # fmt: skip
     """The plan for a potential that a strategy has prepared.
+
+    mix: where `train` holds structures of several heads. only: the parameters that are trained; by default all that
+    no setting freezes.
 
     rate: the learning rate that suits a model of 10,000 parameters, with its reason. Larger models get smaller steps,
     by the square root of their size: 0.02 becomes 0.001 at MACE-MP-0's 5 million, which is what it was trained with.
     """
-    weights = _weights(settings, train)
+    weights = weights_of(settings, train)
     batch, steps = _batch(settings, potential, train, choices)
     steps_wanted, least = STEPS[settings.effort], LEAST_EPOCHS[settings.effort]
     epochs = choices.pick(
@@ -131,8 +143,8 @@ def assemble(
     ema = choices.pick(
         "ema", settings.ema, round(1 - 1 / span, 5), f"it averages over the last {span:.0f} of {total} steps"
     )
-    groups = _groups(settings, potential, choices)
-    size = sum(p.numel() for group in groups for p in group.parameters)
+    parts = groups(potential, getattr(settings, "freeze", ()), settings.weight_decay, choices, only)
+    size = sum(p.numel() for part in parts for p in part.parameters)
     fitting = float(f"{rate[0] * min(1.0, math.sqrt(RATE_SIZE / max(1, size))):.2g}")
     learning_rate = choices.pick(
         "learning_rate", settings.learning_rate, fitting, f"{rate[1]}, and the model has {size} parameters"
@@ -142,10 +154,10 @@ def assemble(
     return Plan(
         strategy=strategy,
         potential=potential,
-        groups=groups,
+        groups=parts,
         train=train,
         valid=valid,
-        stages=_stages(s, weights, epochs, choices),
+        stages=stages(s, weights, epochs, choices),
         optimiser=Optimiser(s.optimiser, learning_rate),
         schedule=Schedule(s.schedule, s.final_rate, s.warmup, s.plateau_patience, s.plateau_factor),
         ema=ema,
@@ -153,37 +165,15 @@ def assemble(
         batch=batch,
         clip=s.clip,
         early_stop=s.early_stop,
-        validate_every=_validate_every(s, train, valid, steps, choices),
+        validate_every=_validate_every(s, train, valid, steps, choices, mix),
         report_every=max(1, math.ceil(total / REPORTS)),
         time_limit=s.time_limit and s.time_limit * 60.0,
         head=head,
         seed=seed,
         reasons=choices.reasons,
         values=choices.values,
+        mix=mix,
     )
-
-
-def _weights(settings: TrainingSettings, train: Dataset) -> dict[str, float]:
-    """Loss weights, 0 where no structure has the label: said, and refused where the weight was asked for."""
-    if not len(train):
-        raise InputError("There is nothing to train on", got="an empty data set")
-    keys = {name: reference_key(name) for name in ("energy", "forces", "stress")}
-    weights = {name: getattr(settings, f"{name}_weight") for name in keys}
-    for name in [n for n in keys if weights[n] > 0 and n not in train.labels]:
-        if f"{name}_weight" in settings.model_fields_set:
-            raise InputError(
-                f"No training structure has the label {keys[name]}, but {name}_weight is {weights[name]:g}",
-                mend=f"Set {name}_weight to 0, or name the key under which the {name} stands: read(path, keys={{...}})",
-            )
-        notice(f"no-label-{name}", f"No training structure has the label {keys[name]}: the {name} takes no part.")
-        weights[name] = 0.0
-    if not any(weights.values()):
-        raise InputError(
-            "The training set has no labels to learn from",
-            got="none of " + ", ".join(keys.values()),
-            mend="Name the keys under which they stand: read(path, keys={'energy': ..., 'forces': ...})",
-        )
-    return weights
 
 
 def _batch(
@@ -209,29 +199,8 @@ def _batch(
     return {"structures": size}, max(1, math.ceil(n / size))
 
 
-def _stages(settings: TrainingSettings, weights: Mapping[str, float], epochs: int, choices: Choices) -> list[Stage]:
-    loss = Loss(settings.loss, weights["energy"], weights["forces"], weights["stress"], settings.huber_delta)
-    start = epochs - round(epochs * settings.energy_stage)
-    if weights["energy"] == 0:
-        choices.note(
-            "stages", 1, "One stage on forces alone; the energy constant is fitted afterwards on the training set"
-        )
-        return [Stage(0, loss, name="forces only")]
-    if weights["forces"] == 0 or start >= epochs or settings.energy_stage_factor == 1:
-        choices.note("stages", 1, f"One stage, energy to force weight {weights['energy']:g} to {weights['forces']:g}")
-        return [Stage(0, loss, name="one stage")]
-    high = weights["energy"] * settings.energy_stage_factor
-    second = Loss(settings.loss, high, weights["forces"], weights["stress"], settings.huber_delta)
-    choices.note(
-        "stages", 2,
-        f"Two stages: from epoch {start} of {epochs} the energy weight is {high:g} instead of {weights['energy']:g}, "
-        "since forces are learned first and a low energy error needs a second stage",
-    )  # fmt: skip
-    return [Stage(0, loss), Stage(start, second, settings.energy_stage_rate, "energy stage")]
-
-
 def _validate_every(
-    settings: TrainingSettings, train: Dataset, valid: Dataset | None, steps: int, choices: Choices
+    settings: TrainingSettings, train: Dataset, valid: Dataset | None, steps: int, choices: Choices, mix: Mix | None
 ) -> float:
     """Epochs between validations, from the work (not seconds: a seeded run must not depend on them) that one costs."""
     least = 1.0 if steps <= LONG_EPOCH else LONG_EPOCH / steps
@@ -239,7 +208,8 @@ def _validate_every(
         choices.note("validation", None, "There is no validation set: the last weights are kept instead of the best")
         return 1.0
     share = settings.validation_share
-    cost = _atoms(valid) / (STEP_PER_INFERENCE * _atoms(train))
+    held = sum(_atoms(h.data) for h in mix.held) if mix else 0
+    cost = (_atoms(valid) + held) / (STEP_PER_INFERENCE * _atoms(train))
     every = max(least, cost * (1 - share) / share)
     every = float(math.ceil(every)) if every > 1 else every
     often = "every epoch" if every == 1 else f"every {every:g} epochs"
@@ -251,44 +221,9 @@ def _validate_every(
     return every
 
 
-def groups_of(potential: Potential) -> dict[str, list]:
-    """The potential's own parameter groups; a sum's are its main member's; a model that names none has one group."""
-    if isinstance(potential, Sum):
-        return groups_of(potential.members[0])
-    named = getattr(potential, "parameter_groups", None)
-    # without names: all but what the model itself holds fixed (AtomFT's base)
-    return named() if named is not None else {"all": [p for p in potential.parameters() if p.requires_grad]}
-
-
-def _groups(settings: TrainingSettings, potential: Potential, choices: Choices) -> list[Group]:
-    """Frozen groups, and weight decay on all but embeddings and readouts, as MACE does."""
-    named = {name: list(parameters) for name, parameters in groups_of(potential).items() if parameters}
-    if not named:
-        raise InputError(f"'{potential.card.name}' has no parameters that could be trained")
-    patterns: Sequence[str] = getattr(settings, "freeze", ())
-    for pattern in patterns:
-        if not any(fnmatch(name, pattern) for name in named):
-            raise InputError(
-                "There is no such parameter group to freeze", got=pattern, allowed=named, mend=nearest(pattern, named)
-            )
-    frozen = [name for name in named if any(fnmatch(name, pattern) for pattern in patterns)]
-    count = sum(p.numel() for name, ps in named.items() if name not in frozen for p in ps)
-    choices.note(
-        "trained", count, f"{count} parameters are trained" + (f"; frozen: {', '.join(frozen)}" if frozen else "")
-    )
-    return [
-        Group(name, ps, name not in frozen, 0.0 if "embedding" in name or "readout" in name else settings.weight_decay)
-        for name, ps in named.items()
-    ]
-
-
 def _atoms(dataset: Dataset) -> int:
     return int(dataset.sizes.sum())
 
 
 def _dtype(potential: Potential) -> str:
     return str(potential.dtype).removeprefix("torch.")
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

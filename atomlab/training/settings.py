@@ -137,6 +137,10 @@ class TrainingSettings(BaseModel):
     energy_stage_rate: float = _field(
         1.0, "Energy stage rate", "What the learning rate is multiplied with in the energy stage.", gt=0, le=10
     )
+    second_weights: dict[Literal["energy", "forces", "stress"], float] = _field(
+        {}, "Second weights", "Loss weights of that last stage, such as {'energy': 100, 'forces': 1, 'stress': 10}, "
+        "instead of the factor; a property that is not named keeps its weight.",
+    )  # fmt: skip
     e0: E0Method | dict[str, float] = _field(
         "auto", "Atomic energies", "Where E0 come from: isolated atoms in the data, least squares on the energies or "
         "on the base model's residuals, or numbers by symbol; 'auto' takes the first that the data allow.", "eV",
@@ -155,6 +159,11 @@ class TrainingSettings(BaseModel):
             raise ValueError(
                 "all of energy_weight, forces_weight and stress_weight are 0: there is nothing to learn from"
             )
+        if any(weight < 0 for weight in self.second_weights.values()):
+            raise ValueError(f"second_weights are 0 or more, got {self.second_weights}")
+        weights = {n: getattr(self, f"{n}_weight") for n in ("energy", "forces", "stress")} | self.second_weights
+        if sum(weights.values()) <= 0:
+            raise ValueError("second_weights leave the second stage nothing to learn from")
         return self
 
 

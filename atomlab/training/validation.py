@@ -36,10 +36,11 @@ def finish(plan: Plan, state: State) -> dict[str, float]:
         for parameter in group.parameters:
             parameter.requires_grad_(True)
     if plan.forces_only:
-        fit_constant(potential, plan.train, plan.head)
+        fit_constant(potential, plan.own, plan.head)
     if not plan.valid:
-        return {}
-    return flat(evaluate(potential, plan.valid, batch=_budget(plan, state), want=plan.want, head=plan.head).errors())
+        return _held(plan, state)[1]
+    found = evaluate(potential, plan.valid, batch=_budget(plan, state), want=plan.want, head=plan.head)
+    return {**flat(found.errors()), **_held(plan, state)[1]}
 
 
 def due(plan: Plan, state: State) -> bool:
@@ -84,7 +85,7 @@ def validate(plan: Plan, state: State, clock: Clock, probes: Sequence[Probe]) ->
 def _validation(plan: Plan, state: State) -> tuple[float | None, dict[str, float]]:
     """Loss under the last stage's weights, so that all validations of a run compare, and the errors."""
     if not plan.valid:
-        return None, {}
+        return None, _held(plan, state)[1]
     found = evaluate(plan.potential, plan.valid, batch=_budget(plan, state), want=plan.want, head=plan.head)
     loss = plan.stages[-1].loss(of_predictions(found))
     values = flat(found.errors())
@@ -93,6 +94,8 @@ def _validation(plan: Plan, state: State) -> tuple[float | None, dict[str, float
         values = {name: value for name, value in values.items() if not name.startswith("energy")}
     if loss is None:
         return None, values
+    more, others = _held(plan, state)
+    loss, values = loss + more, {**values, **others}
     if not math.isfinite(float(loss)):
         bad = [k for k, e in enumerate(found.energy) if not math.isfinite(e)]
         raise Diverged(
@@ -102,7 +105,18 @@ def _validation(plan: Plan, state: State) -> tuple[float | None, dict[str, float
     return float(loss), values
 
 
+def _held(plan: Plan, state: State) -> tuple[float, dict[str, float]]:
+    """Of the sets beside the validation set: their weighted loss, and their errors under their own names."""
+    total, values = 0.0, {}
+    for held in plan.mix.held if plan.mix else ():
+        found = evaluate(plan.potential, held.data, batch=_budget(plan, state), want=plan.want, head=held.head)
+        loss = plan.stages[-1].loss(of_predictions(found)) if held.weight > 0 else None
+        total += 0.0 if loss is None else held.weight * float(loss)
+        values |= {f"{held.name}_{name}": value for name, value in flat(found.errors()).items()}
+    return total, values
+
+
 def _budget(plan: Plan, state: State) -> int:
     if state.valid_edges is None:
-        state.valid_edges = budget(plan.potential, plan.valid, plan.want, plan.head)
+        state.valid_edges = budget(plan.potential, plan.valid or plan.train, plan.want, plan.head)
     return state.valid_edges
