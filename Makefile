@@ -57,8 +57,11 @@ lint: install-test
 test:
 	@$(PYTHON) tests/parts.py all $(ARGS)
 
-bench: install-test
-	@set -e; for f in tests/benchmarks/bench_*.py; do test -e "$$f" || continue; echo "== $$f"; $(BIN)/python "$$f" $(ARGS); done
+# bench_* measure the library alone; against_* set it beside other programs and run where those are.
+bench: install-test .venv-parity/.installed
+	@set -e; for f in tests/benchmarks/bench_*.py; do echo "== $$f"; $(BIN)/python "$$f" $(ARGS); done
+	@set -e; for f in tests/benchmarks/against_*.py; do echo "== $$f"; .venv-parity/bin/python "$$f" $(ARGS); done
+	@$(BIN)/python tests/benchmarks/kernels_table.py
 
 reproduce: install-test
 	@set -e; for d in tests/reproduce/$(or $(ARGS),*)/; do test -e "$${d}run.py" || continue; echo "== $$d"; $(BIN)/python "$${d}run.py"; done
@@ -67,11 +70,20 @@ reproduce: install-test
 parity: .venv-parity/.installed
 	@.venv-parity/bin/python -m pytest -p no:cacheprovider tests/parity $(ARGS)
 
+# The first three lines are what `make parity` needs. The others are programs that only `make bench` compares with:
+# one that cannot be had is named, and its rows in the table say so.
+PEERS := chgnet==0.4.2 torch_geometric symmetrix-xl==0.1.1 matscipy \
+	gptff@git+https://github.com/atomly-materials-research-lab/GPTFF
+PARITY_PIP := .venv-parity/bin/python -m pip install --disable-pip-version-check -q
+
 .venv-parity/.installed: pyproject.toml constraints.txt
 	@test -x .venv-parity/bin/python || $(PYTHON) -m venv .venv-parity
-	@.venv-parity/bin/python -m pip install -q -c constraints.txt torch
-	@.venv-parity/bin/python -m pip install -q torch==2.13.0 mace-torch==0.3.16 torch_geometric pytest pytest-timeout hypothesis
-	@.venv-parity/bin/python -m pip install -q torch==2.13.0 -e .
+	@$(PARITY_PIP) -c constraints.txt torch
+	@$(PARITY_PIP) torch==2.13.0 mace-torch==0.3.16 pytest pytest-timeout hypothesis
+	@for p in $(PEERS); do .venv-parity/bin/python -c "import importlib.util as u, sys; sys.exit(not u.find_spec('$${p%%[=@]*}'))" \
+		|| GIT_TERMINAL_PROMPT=0 $(PARITY_PIP) torch==2.13.0 $$p \
+		|| echo "not installed, so nothing is compared with it: $$p"; done
+	@$(PARITY_PIP) torch==2.13.0 -e .
 	@touch $@
 
 images:
