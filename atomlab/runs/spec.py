@@ -64,7 +64,9 @@ class Spec(BaseModel):
 
     def label(self) -> str:
         """The tail of the run directory's name."""
-        values = [getattr(self, field) for field in inputs_of(type(self))]
+        about = {name: details(field) for name, field in type(self).model_fields.items()}
+        told = [name for name in inputs_of(type(self)) if about[name]["first"] or about[name]["main"]]
+        values = [getattr(self, name) for name in told]
         words = [_short(value) for value in values if value and not value.startswith(f"{INPUTS}/")]
         return self.name or "-".join(dict.fromkeys(words))
 

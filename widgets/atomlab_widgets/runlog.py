@@ -26,6 +26,7 @@ class Log:
     base: dict[str, float] = field(default_factory=dict)
     frames: dict[str, list[float]] = field(default_factory=lambda: {k: [] for k in MD})
     rdf: dict[str, list[float]] = field(default_factory=dict)
+    probes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by property, in the order of time
     plan: dict[str, dict] = field(default_factory=lambda: {"reasons": {}, "values": {}})
     progress: dict[str, Any] = field(default_factory=dict)
     notices: list[tuple[str, str]] = field(default_factory=list)
@@ -56,6 +57,8 @@ def fold(log: Log, event: Mapping[str, Any]) -> None:
             log.frames[name].append(number(event.get(name)))
     elif kind == "base":
         log.base = {k: number(v) for k, v in event.items() if k.endswith(("rmse", "mae"))}
+    elif kind == "probe":
+        _probed(log.probes.setdefault(event["probe"], []), dict(event))
     elif kind == "rdf":
         log.rdf = {"r": event["r"], "g": event["g"]}
     elif kind == "plan" and event.get("arm") != "scratch":
@@ -81,6 +84,13 @@ def _drop_from(columns: dict[str, list[float]], key: str, value: float) -> None:
     while columns[key] and columns[key][-1] >= value:
         for column in columns.values():
             column.pop()
+
+
+def _probed(rows: list[dict[str, Any]], new: dict[str, Any]) -> None:
+    """Probes in the order of training; the one of the kept weights, which may be earlier ones, stands last."""
+    while rows and not new.get("final") and rows[-1]["epoch"] >= new["epoch"]:
+        rows.pop()
+    rows.append(new)
 
 
 def _note(findings: list[dict[str, Any]], new: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from copy import deepcopy
@@ -16,6 +17,7 @@ from ...training import Diverged, Event, Plan, State, finish, fit
 from ..events import last_event
 from ..execute import Halted, RunIO, Stopped
 from .loading import Parts
+from .probes import Watch, worse
 
 __all__ = ["Arm", "carry_out"]
 
@@ -25,10 +27,12 @@ _ERRORS = ("energy_rmse", "forces_rmse", "energy_mae", "forces_mae", "stress_rms
 
 
 class Arm:
-    """One training of a run: where it stands, and what of it is on disk."""
+    """One training of a run: where it stands, and what of it is on disk. watches: properties probed beside the loss."""
 
-    def __init__(self, name: str, plan: Plan, io: RunIO):
-        self.name, self.plan, self.io = name, plan, io
+    def __init__(self, name: str, plan: Plan, io: RunIO, watches: Sequence[Watch] = ()):
+        self.name, self.plan, self.io, self.watches = name, plan, io, watches
+        self.loss = math.inf
+        self.probed: dict[str, tuple[dict[str, Any], float]] = {}  # the first value of each, and the loss then
         tail = "" if name == MAIN else f"-{name}"
         self.state_file, self.best_file, self.last_file = (
             f"state{tail}.pt",
@@ -37,7 +41,7 @@ class Arm:
         )
         resumed = io.path(self.state_file).exists()
         self.state = State.load(io.path(self.state_file), plan) if resumed else State(plan)
-        self.events = fit(plan, self.state)
+        self.events = fit(plan, self.state, watches)
         self.over, self.left, self.metrics = False, 0.0, {}
         self._copy: Potential | None = None
         self._written: float | None = None
@@ -70,6 +74,15 @@ class Arm:
         about = {"epoch": self.state.best["epoch"], "errors": self.metrics}
         self._save_model(self.best_file, self.plan.potential, about)
 
+    def probe(self) -> None:
+        """Probe the weights that are kept; say which probes never fitted into their share of the time."""
+        for watch in self.watches:
+            found = watch(self.plan.potential, self.state.best["epoch"])
+            if found:
+                self._probed({"epoch": self.state.best["epoch"], "final": True, **found})
+            elif text := watch.left_out():
+                self.io.emit("notice", code=f"probe-{watch.name}", text=text)
+
     def _save_model(self, name: str, potential: Potential, about: dict[str, Any]) -> None:
         about = {
             **about,
@@ -101,8 +114,18 @@ class Arm:
             self._save_now_and_then(bool(self.state.finished))
         elif kind == "done":
             self.metrics = {name: values[name] for name in _ERRORS if name in values}
+        elif kind == "probe":
+            self._probed(values)
         else:
+            if kind == "metric" and values["split"] == "valid":
+                self.loss = values.get("loss") or math.inf
             self.io.emit(kind, arm=self.name, **values)
+
+    def _probed(self, values: dict[str, Any]) -> None:
+        self.io.emit("probe", arm=self.name, train_seconds=self.state.seconds, **values)
+        before, loss = self.probed.setdefault(values["probe"], (values, self.loss))
+        if text := worse(before, values, loss, self.loss):
+            self.io.emit("notice", code=f"probe-{values['probe']}-worse", text=text)
 
     def _save_now_and_then(self, now: bool) -> None:
         if now or time.monotonic() - self._at > _SAVE_EVERY:
@@ -128,6 +151,7 @@ def carry_out(arms: Sequence[Arm], parts: Parts, io: RunIO) -> None:
         raise
     for arm in arms:
         arm.end()
+        arm.probe()
     _progress(arms, io)
     _parity(arms, parts, io)
     _result(arms, io)

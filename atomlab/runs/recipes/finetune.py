@@ -9,6 +9,7 @@ from ..inputs import located, prepare_torch
 from ..tasks import FinetuneSpec
 from .arms import Arm, carry_out
 from .loading import divided
+from .probes import watches
 
 __all__ = ["run"]
 
@@ -20,7 +21,8 @@ def run(spec: FinetuneSpec, io: RunIO) -> None:
     base = checkpoint.load(located(spec.model, io), device=spec.device, dtype=spec.dtype, head=spec.head)
     parts = divided(spec, io)
     options = {"seed": spec.seed, "head": spec.head}
-    arms = [Arm("finetune", prepare(spec.strategy, settings, base, parts.train, parts.valid, **options), io)]
+    plan = prepare(spec.strategy, settings, base, parts.train, parts.valid, **options)
+    arms = [Arm("finetune", plan, io, watches(spec, plan, parts, io, base.head_index(spec.head)))]
     if spec.scratch_twin and spec.strategy != "scratch":
         twin = settings_of("scratch", spec, others=True)
         arms.append(Arm("scratch", prepare("scratch", twin, base, parts.train, parts.valid, seed=spec.seed), io))

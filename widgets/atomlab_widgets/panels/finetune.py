@@ -15,7 +15,7 @@ from ..hub import short
 from ..markup import cards, safe
 from ..runlog import NAN, RunView
 from .base import Panel
-from .curves import SHOWN, curves, parity
+from .curves import SHOWN, curves, parity, probed
 
 STRATEGIES = {
     "naive": ("go on training", "All weights of the base go on learning from the new frames."),
@@ -36,7 +36,7 @@ class FinetunePanel(Panel):
         self.cards = html("")
         self.form = self.make_form()
         self._made: Any = None
-        self.shown, self.log, self.unfolded = "forces_rmse", True, False
+        self.shown, self.log, self.unfolded, self.along = "forces_rmse", True, False, "epoch"
         self.choices = Action().on(self.clicked, self.session.report)
         self.now = html("", "al-quiet al-now")
         return [
@@ -148,20 +148,29 @@ class FinetunePanel(Panel):
         return ([newest] if newest is not None and newest not in wanted else []) + wanted
 
     def draw_picture(self) -> None:
-        name, unit, _ = SHOWN[self.shown]
         at_parity, runs = self.shown_parity(), self._shown_runs()
+        at_probes = self.shown == "probes" and not at_parity
         for widget in (self.picture, self.choices):
             widget.layout.display = "" if runs else "none"
         self.choices.show(
             *(button(f"show-{key}", SHOWN[key][0], "plain", on=key == self.shown and not at_parity) for key in SHOWN),
+            button("show-probes", "probes", on=at_probes) if any(r.log.probes for r in runs) else None,
             button("show-parity", "parity", on=at_parity) if self._parity_file() else None,
-            button("log", "log scale", on=self.log) if not at_parity else None,
+            button("along", "by time", on=self.along == "seconds", title="equal wall time instead of equal epochs")
+            if not at_parity
+            else None,
+            button("log", "log scale", on=self.log) if not (at_parity or at_probes) else None,
         )
+        x = "epoch" if self.along == "epoch" else "training time (s)"
         if at_parity:
             self._set(parity(self._parity_file()), "labelled force (eV/Å)", "predicted (eV/Å)", log=False)
+        elif at_probes:
+            self._set(probed(runs, self.hub.dark, self.along), x, "multiple of the base's", log=False)
         else:
-            self._set(curves(runs, self.shown, self.hub.dark), "epoch", f"{name} ({unit})" if unit else name, self.log)
-        self._say_now(at_parity)
+            name, unit, _ = SHOWN[self.shown]
+            traces = curves(runs, self.shown, self.hub.dark, self.along)
+            self._set(traces, x, f"{name} ({unit})" if unit else name, self.log)
+        self._say_now(at_parity, at_probes)
 
     def _set(self, traces: list[dict], x: str, y: str, log: bool) -> None:
         """Bring the figure's traces to these: the same ones are updated in place, so that nothing jumps."""
@@ -173,11 +182,13 @@ class FinetunePanel(Panel):
                 fig.data = ()
                 fig.add_traces(traces)
                 plots.keep(fig)
-                if x != "epoch":
+                if traces and "customdata" in traces[0]:
                     fig.data[0].on_click(guarded(self._clicked_point, self.session.report))
             else:
                 for old, new in zip(fig.data, traces):
                     old.x, old.y = new["x"], new["y"]
+                    if "text" in new:
+                        old.text = new["text"]
             if fig.layout.xaxis.title.text != x:
                 fig.layout.xaxis.title.text = x
             if fig.layout.yaxis.title.text != y:
@@ -202,7 +213,7 @@ class FinetunePanel(Panel):
             frame, atom = trace.customdata[points.point_inds[0]]
             self.session.dispatch("select", source="dataset", frame=int(frame), atoms=[int(atom)])
 
-    def _say_now(self, parity: bool) -> None:
+    def _say_now(self, parity: bool, probes: bool) -> None:
         run = self.run
         if run is None:
             self.now.value = (
@@ -212,6 +223,9 @@ class FinetunePanel(Panel):
             return
         if parity:
             self.now.value = "Each point is a force component of a validation frame; click one to see its atom."
+            return
+        if probes:
+            self.now.value = f"<span class=al-num>{safe(probe_words(run))}</span>"
             return
 
         def last(arm: str, name: str) -> float:
@@ -244,6 +258,8 @@ class FinetunePanel(Panel):
             self.unfolded = not self.unfolded
         elif id == "log":
             self.log = not self.log
+        elif id == "along":
+            self.along = "epoch" if self.along == "seconds" else "seconds"
         elif id == "show-parity":
             self._parity = True
         elif id.startswith("show-"):
@@ -251,6 +267,15 @@ class FinetunePanel(Panel):
         elif id.startswith("goto-"):
             self.session.dispatch("tab", tab=id.removeprefix("goto-"))
         self.refresh()
+
+
+def probe_words(run: RunView) -> str:
+    """The newest value of every probe, and what all of them cost."""
+    rows = [rows[-1] for rows in run.log.probes.values()]
+    if not rows:
+        return "This run has no probes."
+    share = max(row["share"] for row in rows if row["share"] is not None)
+    return f"{'; '.join(row['text'] for row in rows)}. Probes took {100 * share:.0f} % of the time."
 
 
 def count(value: float | None) -> str:
