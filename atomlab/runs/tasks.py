@@ -15,6 +15,7 @@ from ..analysis.settings import MapSettings
 from ..simulate.settings import MDSettings
 from ..training.settings import FinetuneSettings, ScratchSettings
 from .recipes.generate_settings import GenerateSettings
+from .recipes.probe_settings import ProbeSettings
 from .spec import ModelSpec, Spec, setting
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class _Data(BaseModel):
     left_out: list[int] = setting([], "Numbers of frames that take no part")
 
 
-class FinetuneSpec(ModelSpec, _Data, FinetuneSettings):
+class FinetuneSpec(ModelSpec, _Data, FinetuneSettings, ProbeSettings):
     """Go on from a trained model with new data."""
 
     kind: Literal["finetune"] = "finetune"
