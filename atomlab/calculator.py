@@ -13,6 +13,7 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 
 from .build import build, check_elements
 from .errors import notice
+from .kernels import interactive, steady
 from .neighbours import SkinList
 from .potential import Potential, outputs, volumes
 
@@ -26,11 +27,16 @@ class Calculator(AseCalculator):
     Parameters
     ----------
     potential: any Potential. head: name of the head, `potential.default_head` if none is given. skin: Å beyond the
-    cutoff that the neighbour list keeps, 0 for a new search at each step.
+    cutoff that the neighbour list keeps, 0 for a new search at each step. wait: for kernels that must be compiled first
+    (once on a machine, seconds); otherwise the first answers come at once from the torch reference, which differs from
+    the kernels' in the last digits of its precision.
     """
 
-    def __init__(self, potential: Potential, head: str | int | None = None, skin: float = 0.5, **kw: Any):
+    def __init__(
+        self, potential: Potential, head: str | int | None = None, skin: float = 0.5, wait: bool = False, **kw: Any
+    ):
         super().__init__(**kw)
+        self._patience = steady if wait else interactive
         self.potential = potential
         self.head = potential.head_index(head)
         self._list = SkinList(potential.cutoff, skin)
@@ -65,7 +71,8 @@ class Calculator(AseCalculator):
         want = ["energy", "forces"] + ["stress"] * ("stress" in properties)
         if "stress" in properties:
             self._check_volume(atoms, graph)
-        out = outputs(self.potential, graph, want)
+        with self._patience():
+            out = outputs(self.potential, graph, want)
         energy = float(out.energy[0])
         self.results = {"energy": energy, "free_energy": energy, "forces": _array(out.forces)}
         if out.atoms is not None:

@@ -4,7 +4,7 @@ Models import operations from here by name; which backend runs is none of their 
 """
 
 from . import reference
-from .dispatch import available, current, steady, use
+from .dispatch import available, current, interactive, steady, use
 from .reference import *  # noqa: F403
 
-__all__ = ["available", "current", "steady", "use", *reference.__all__]
+__all__ = ["available", "current", "interactive", "steady", "use", *reference.__all__]

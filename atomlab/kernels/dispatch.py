@@ -19,7 +19,7 @@ from contextvars import ContextVar
 
 from ..errors import InputError, nearest, notice
 
-__all__ = ["BACKENDS", "available", "current", "implements", "op", "steady", "use", "waits"]
+__all__ = ["BACKENDS", "available", "current", "implements", "interactive", "op", "steady", "use", "waits"]
 
 BACKENDS = ("reference", "numba", "triton")
 CHOICES = ("auto", *BACKENDS)
@@ -28,7 +28,7 @@ ROOMS = {"numba": "cpu", "triton": "gpu"}  # where a backend's implementations a
 OPS: dict[str, dict[str, Callable]] = {}
 _chosen: str | None = None
 _loaded: dict[str, str] = {}
-_steady: ContextVar[bool] = ContextVar("steady", default=False)
+_waits: ContextVar[bool | None] = ContextVar("waits", default=None)
 
 
 def op(function: Callable) -> Callable:
@@ -84,21 +84,34 @@ def use(backend: str) -> Iterator[None]:
 
 @contextmanager
 def steady() -> Iterator[None]:
-    """Within the `with` block, no call changes its backend: where code must be compiled first, the call waits.
+    """Within the `with` block every call waits for code that must be compiled first, whatever is interactive in it."""
+    with _set(True):
+        yield
 
-    Runs are steady, so that a seed gives the same numbers again; a calculator in a notebook is not, so that its first
-    answer does not wait.
+
+@contextmanager
+def interactive() -> Iterator[None]:
+    """Within the `with` block, outside `steady`, nobody waits: while code is being compiled, the reference answers.
+
+    For a calculator in a notebook or a preview. Runs are not interactive: they never change their backend half-way, so
+    that a seed gives the same numbers again.
     """
-    token = _steady.set(True)
+    with _set(_waits.get() or False):
+        yield
+
+
+@contextmanager
+def _set(value: bool) -> Iterator[None]:
+    token = _waits.set(value)
     try:
         yield
     finally:
-        _steady.reset(token)
+        _waits.reset(token)
 
 
 def waits() -> bool:
-    """Whether a call made now must wait for code that is being compiled."""
-    return _steady.get()
+    """Whether a call made now waits for code that is being compiled."""
+    return _waits.get() is not False
 
 
 def _chosen_by_name() -> str | None:

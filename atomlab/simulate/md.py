@@ -113,7 +113,7 @@ class _Run:
                 "npt needs a structure that is periodic in all three directions", got=f"pbc {self.atoms.pbc.tolist()}",
                 mend="Take nvt-langevin, or a periodic structure",
             )  # fmt: skip
-        self.calculator = _Calculator(potential, head=head, skin=settings.skin)
+        self.calculator = _Calculator(potential, head=head, skin=settings.skin, wait=True)
         self.atoms.calc = self.calculator
         self.calculator.with_stress = self.volume
         check_timestep(self.atoms, settings.timestep)
