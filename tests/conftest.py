@@ -33,6 +33,11 @@ def _isolate() -> None:
     os.environ["HOME"] = str(_HOME)
     for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         os.environ[variable] = str(_HOME / variable.lower())
+    # Compiled kernels hold nothing of ours either, and are named by all that they depend on.
+    kernels = ROOT / ".pytest_cache" / "kernels"
+    kernels.mkdir(parents=True, exist_ok=True)
+    (_HOME / "xdg_cache_home" / "atomlab").mkdir(parents=True)
+    (_HOME / "xdg_cache_home" / "atomlab" / "kernels").symlink_to(kernels)
     os.environ["ATOMLAB_WORKSPACE"] = str(_HOME / "workspace")
     Path(os.environ["ATOMLAB_WORKSPACE"]).mkdir()
     # One torch thread: the tests' tensors are small (a second thread makes them slower), and sums have one
