@@ -218,6 +218,43 @@ def _fork(words: list[str]) -> int:
     return _told(run, found.detach)
 
 
+def _convert(words: list[str]) -> int:
+    from tqdm import tqdm
+
+    from .data import convert
+
+    parser = Parser(
+        "convert",
+        "Data files into one: a store (.lmdb), which is read structure by structure and may be larger than memory, or "
+        "extended XYZ. Broken off, the same command goes on with a store where it ended.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="what is read, and last what is written")
+    parser.add_argument("--keys", metavar="LABEL=KEY,...", default="", help="labels under unusual names: energy=E_dft")
+    parser.add_argument("--units", metavar="LABEL=UNIT,...", default="", help="what is not eV and Å: energy=Ha")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there already")
+    found = parser.read(words)
+    *sources, target = found.files
+    if not sources:
+        raise InputError("Two names are needed: what is read, and what is written", got=target)
+    if Path(target).exists() and not found.force:
+        raise InputError("There is such a file already", got=target, mend="Name another one, or say --force")
+    options = {"keys": _pairs(found.keys), "units": _pairs(found.units)}
+    with tqdm(unit=" structures", file=sys.stderr) as bar:
+        dataset = convert(sources, target, **options, progress=lambda done: bar.update(done - bar.n))
+    print(f"{target}: {len(dataset)} structures, labels: {', '.join(dataset.labels) or 'none'}")
+    print("\n".join(dataset.reading))
+    return 0
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """label=value,label=value"""
+    parts = [part for part in text.split(",") if part.strip()]
+    wrong = next((part for part in parts if "=" not in part), None)
+    if wrong is not None:
+        raise InputError("This is no pair LABEL=VALUE", got=wrong)
+    return {name.strip(): value.strip() for name, value in (part.split("=", 1) for part in parts)}
+
+
 def _models(words: list[str]) -> int:
     from .architectures.published import catalogue
     from .listing import models
@@ -251,6 +288,7 @@ _OTHERS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "pause": (_pause, "Let a run wait."),
     "resume": (_resume, "Go on with a paused, stopped, failed or lost run."),
     "fork": (_fork, "The same run again with other settings."),
+    "convert": (_convert, "Data files into one store that may be larger than memory."),
     "models": (_models, "Models by name: embedded, published, and architectures."),
     "lab": (_lab, "Open the Lab in JupyterLab."),
 }

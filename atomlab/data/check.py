@@ -144,7 +144,8 @@ def _duplicates(dataset: Dataset) -> list[Finding]:
     groups = dataset.duplicates()
     if not groups:
         return []
-    different = [g for g in groups if len({dataset.entries[k].content_hash for k in g}) > 1]
+    content = dataset.entries.column("content")
+    different = [g for g in groups if len({content[k].tobytes() for k in g}) > 1]
     found = [
         Finding(
             "duplicates",
@@ -170,7 +171,7 @@ def _duplicates(dataset: Dataset) -> list[Finding]:
 def _missing(dataset: Dataset) -> list[Finding]:
     found = []
     for name in ("energy", "forces", "stress"):
-        missing = tuple(k for k, entry in enumerate(dataset.entries) if entry.label(name) is None)
+        missing = tuple(np.flatnonzero(~dataset.has(name)).tolist())
         if 0 < len(missing) < len(dataset):
             found.append(
                 Finding(

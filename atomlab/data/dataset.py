@@ -15,6 +15,7 @@ from ..errors import InputError
 from .entry import Entry
 from .formats import write_extxyz
 from .labels import LABELS
+from .rows import Lazy, Memory, Rows, equal_rows, joined
 from .split import Split, parts
 from .summary import columns, summary
 
@@ -35,7 +36,9 @@ class Dataset:
         path: str | os.PathLike | None = None,
         reading: Sequence[str] = (),
     ):
-        self.entries: list[Entry] = [f if isinstance(f, Entry) else _entry(f) for f in frames]
+        self.entries: Rows = (
+            frames if isinstance(frames, Lazy) else Memory(f if isinstance(f, Entry) else _entry(f) for f in frames)
+        )
         self.name, self.path, self.reading = name, None if path is None else Path(path), list(reading)
 
     def __len__(self) -> int:
@@ -56,17 +59,17 @@ class Dataset:
                 raise IndexError(f"There is no frame {index}: '{self.name}' has {len(self)}, counted from 0.")
             return self.entries[index].copy()
         if isinstance(index, slice):
-            return self._with(self.entries[index])
+            return self._with(self.entries.take(range(len(self))[index]))
         chosen = np.asarray(index)
         if chosen.dtype == bool:
             if chosen.shape != (len(self),):
                 raise InputError("A mask has one value for each structure", got=chosen.shape, allowed=[(len(self),)])
             chosen = np.flatnonzero(chosen)
-        return self._with([self.entries[int(k)] for k in chosen])
+        return self._with(self.entries.take(chosen))
 
     def __add__(self, other: Dataset) -> Dataset:
         return Dataset(
-            [*self.entries, *other.entries], f"{self.name} + {other.name}", None, [*self.reading, *other.reading]
+            joined([self.entries, other.entries]), f"{self.name} + {other.name}", None, [*self.reading, *other.reading]
         )
 
     def __repr__(self) -> str:
@@ -77,52 +80,57 @@ class Dataset:
             f"Dataset '{self.name}': {len(self)} structures of {elements}, labels: {', '.join(self.labels) or 'none'}"
         )
 
-    def _with(self, entries: list[Entry]) -> Dataset:
+    def _with(self, entries: Rows) -> Dataset:
         return Dataset(entries, self.name, self.path, self.reading)
 
     @property
     def elements(self) -> tuple[int, ...]:
         """Atomic numbers that occur, sorted."""
-        return tuple(sorted({int(z) for entry in self.entries for z in np.unique(entry.atoms.numbers)}))
+        return tuple(np.unique(self.entries.composition()[1]).tolist())
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Those of energy, forces, stress that at least one structure has."""
-        return tuple(name for name in LABELS if any(entry.label(name) is not None for entry in self.entries))
+        there = self.entries.column("labels").any(axis=0) if len(self) else [False] * len(LABELS)
+        return tuple(name for name, has in zip(LABELS, there) if has)
 
     @property
     def sizes(self) -> np.ndarray:
         """Number of atoms of each structure (S,)."""
-        return np.array([len(entry.atoms) for entry in self.entries], dtype=np.int64)
+        return self.entries.column("size").astype(np.int64)
 
     @property
     def energies(self) -> np.ndarray:
         """Total energies (S,) in eV, NaN where missing."""
-        found = (entry.label("energy") for entry in self.entries)
-        return np.array([np.nan if e is None else e for e in found], dtype=np.float64)
+        return self.entries.column("energy")
+
+    def has(self, label: str) -> np.ndarray:
+        """Which structures have the label (S,)."""
+        return self.entries.column("labels")[:, LABELS.index(label)]
 
     def info(self, key: str) -> list[Any]:
         """The value of `info[key]` of each structure, None where missing."""
-        return [entry.atoms.info.get(key) for entry in self.entries]
+        return self.entries.info(key)
 
-    def composition_matrix(self) -> np.ndarray:
-        """Number of atoms of each element of `elements` in each structure (S, Z)."""
-        elements = np.array(self.elements)
-        return np.array([(entry.atoms.numbers[:, None] == elements).sum(0) for entry in self.entries])
+    def composition_matrix(self, rows: slice = slice(None)) -> np.ndarray:
+        """Number of atoms of each element of `elements` in each structure (S, Z), or in some `rows` of them."""
+        index, elements = np.arange(len(self))[rows], np.array(self.elements, dtype=np.int64)
+        which, z, n = self.entries.composition(index)
+        out = np.zeros((len(index), len(elements)), dtype=np.int64)
+        out[which, np.searchsorted(elements, z)] = n
+        return out
 
     def hash(self) -> str:
         """SHA-256 over the content (structures, labels, in this order): the same on any machine."""
-        digest = hashlib.sha256()
-        for entry in self.entries:
-            digest.update(bytes.fromhex(entry.content_hash))
-        return digest.hexdigest()
+        return hashlib.sha256(self.entries.column("content").tobytes()).hexdigest()
+
+    def structure_hashes(self) -> list[str]:
+        """SHA-256 of each structure without its labels, to 1e-6 Å."""
+        return [row.tobytes().hex() for row in self.entries.column("structure")]
 
     def duplicates(self) -> list[list[int]]:
         """Groups of indices of structures that are the same to 1e-6 Å, whatever their labels."""
-        groups: dict[str, list[int]] = {}
-        for k, entry in enumerate(self.entries):
-            groups.setdefault(entry.structure_hash, []).append(k)
-        return [group for group in groups.values() if len(group) > 1]
+        return equal_rows(self.entries.column("structure"))
 
     def split(
         self,
@@ -162,11 +170,17 @@ class Dataset:
         return columns(self, nearest)
 
     def write(self, path: str | os.PathLike) -> Path:
-        """Write as extended XYZ with `REF_*` labels (gzipped if the name ends in .gz), atomically and without loss."""
+        """Write without loss and atomically: extended XYZ with `REF_*` labels (gzipped if the name ends in .gz), or a
+        store (.lmdb), which is read structure by structure when it is used."""
+        if str(path).endswith(".lmdb"):
+            from .build_store import write_store
+
+            return write_store(self, path)
         if not str(path).removesuffix(".gz").endswith((".extxyz", ".xyz")):
             raise InputError(
-                "A data set is written as extended XYZ", got=Path(path).name, allowed=".extxyz or .extxyz.gz"
-            )
+                "A data set is written as extended XYZ or as a store", got=Path(path).name,
+                allowed=".extxyz, .extxyz.gz or .lmdb",
+            )  # fmt: skip
         return write_extxyz(path, (entry.atoms for entry in self.entries))
 
 

@@ -6,7 +6,7 @@ positive) unless the user says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,14 +17,12 @@ from .. import units as U
 from ..errors import InputError, nearest
 from ..fields import FIELDS, reference_key
 
-__all__ = ["Convention", "LABELS", "canonical", "volume"]
+__all__ = ["Convention", "LABELS", "convert_frame", "volume"]
 
 LABELS = ("energy", "forces", "stress")
 VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 _SIGNS = ("tension", "compression")
 _OPTIONS = ("energy", "forces", "stress", "virials", "positions", "stress_sign", "virials_sign", "stress_order")
-_LOOKS = ("energ", "forc", "stress", "virial", "toten", "pressure")
-_NOT_LABELS = ("positions", "momenta", "velocities", "velo", "initial_magmoms", "scaled_positions", "masses")
 
 
 @dataclass(frozen=True)
@@ -103,141 +101,7 @@ def volume(atoms: Atoms) -> float | None:
     return v if v > 1e-9 * float(np.prod(np.linalg.norm(cell, axis=1))) and v > 0 else None
 
 
-def canonical(frames: Sequence[Atoms], convention: Convention, name: str) -> list[str]:
-    """Rename and convert the labels of `frames` in place; returns what was done, in sentences.
-
-    After this each frame has no calculator, and those of `REF_energy` (eV), `REF_forces` (n, 3) eV/Å and `REF_stress`
-    (6,) eV/Å^3 for which the file has a value.
-    """
-    found = _inventory(frames)
-    convention = _with_units_of(frames, convention, name)
-    sentences, chosen = [], {}
-    for label in FIELDS:
-        key, text = _chosen(label, found, convention, len(frames), name)
-        if key is not None:
-            chosen[label] = key
-            sentences.append(text + _unit_text(label, key, convention))
-        elif text:
-            sentences.append(text)
-    if not chosen:
-        _no_labels(frames, found, convention, name)
-        sentences.append("No labels were found: the structures can be used for dynamics and maps, not for training.")
-    _convert_positions(frames, convention, sentences)
-    told = [_convert(atoms, k, chosen, convention, name) for k, atoms in enumerate(frames)]
-    if "no volume" in told:
-        sentences.append(
-            f"The virials of {told.count('no volume')} structures were left out: without three cell vectors there is "
-            "no "
-            "volume to make a stress of them."
-        )
-    if "disagree" in told:
-        sentences.append(
-            f"In {told.count('disagree')} structures the virials are not minus the stress times the volume: the "
-            "stress is "
-            "used; look at units and signs."
-        )
-    return sentences
-
-
-def _with_units_of(frames: Sequence[Atoms], convention: Convention, name: str) -> Convention:
-    """Units that the file itself names (`energy_unit=eV`), unless the user names others."""
-    units = dict(convention.units)
-    for label in ("energy", "forces", "stress", "virials"):
-        said = {str(atoms.info[f"{label}_unit"]) for atoms in frames if f"{label}_unit" in atoms.info}
-        if label in units or not said:
-            continue
-        if len(said) > 1:
-            raise InputError(
-                f"{name} names several units for '{label}'", got=", ".join(sorted(said)), mend="Split the file"
-            )
-        units[label] = said.pop()
-    return Convention(convention.keys, units)
-
-
-def _inventory(frames: Sequence[Atoms]) -> dict[tuple[str, str], int]:
-    """(scope, key) -> in how many frames."""
-    found: dict[tuple[str, str], int] = {}
-    for atoms in frames:
-        for scope, keys in (("structure", atoms.info), ("atom", atoms.arrays)):
-            for key in keys:
-                found[scope, key] = found.get((scope, key), 0) + 1
-    return found
-
-
-def _chosen(label: str, found: Mapping, convention: Convention, total: int, name: str) -> tuple[str | None, str]:
-    scope, given = FIELDS[label].scope, label in convention.keys
-    if given:
-        key = convention.keys[label]
-        if key is None:
-            return None, f"{label}: not read, as you asked."
-        if (scope, key) not in found:
-            _refuse_key(label, key, scope, found, name)
-        others: list[str] = []
-    else:
-        present = [alias for alias in FIELDS[label].aliases if (scope, alias) in found]
-        if not present:
-            return None, ""
-        key, others = present[0], present[1:]
-    n = found[scope, key]
-    text = f"{label}: read from '{key}'" + ("" if n == total else f", missing in {total - n} of {total} structures")
-    if others:
-        text += f" (not used: {', '.join(repr(o) for o in others)})"
-    return key, text
-
-
-def _refuse_key(label: str, key: str, scope: str, found: Mapping, name: str) -> None:
-    here = sorted({k for s, k in found if s == scope} - {"numbers", "positions"})
-    raise InputError(
-        f"{name} has no key '{key}' to read the {label} from",
-        got=f"keys per {scope}: {', '.join(here) or 'none'}", mend=nearest(key, here),
-    )  # fmt: skip
-
-
-def _unit_text(label: str, key: str, convention: Convention) -> str:
-    unit, ours = convention.unit(label), FIELDS[label].unit
-    if key.startswith("REF_") and label not in convention.units:
-        text = f", in {ours}"
-    else:
-        text = f", taken as {unit}" + ("" if label in convention.units else " (the default)")
-    if label in ("stress", "virials"):
-        ours_sign = "tension" if label == "stress" else "compression"
-        text += f", positive under {convention.units.get(f'{label}_sign', ours_sign)}"
-    return text + "."
-
-
-def _no_labels(frames: Sequence[Atoms], found: Mapping, convention: Convention, name: str) -> None:
-    """Refuse a file whose labels probably stand under keys that we don't know."""
-    if convention.keys:
-        return
-    first = frames[0]
-    suspects = [key for scope, key in found if any(look in key.lower() for look in _LOOKS)]
-    for key, values in first.arrays.items():
-        if values.ndim == 2 and values.shape[1] == 3 and values.dtype.kind == "f" and key not in _NOT_LABELS:
-            suspects.append(key)
-    if not suspects:
-        return
-    info = sorted({k for s, k in found if s == "structure"})
-    arrays = sorted({k for s, k in found if s == "atom"} - {"numbers", "positions"})
-    raise InputError(
-        f"{name} has no labels under the usual names, but others that may be labels: "
-        + ", ".join(sorted(set(suspects))),
-        got=f"per structure: {', '.join(info) or 'nothing'}; per atom: {', '.join(arrays) or 'nothing'}",
-        mend=f"Say which is which, for example keys={{'energy': '{suspects[0]}'}}, or keys={{'energy': None}} to read "
-        "none",
-    )
-
-
-def _convert_positions(frames: Sequence[Atoms], convention: Convention, sentences: list[str]) -> None:
-    factor = convention.factor("positions")
-    if factor == 1.0:
-        return
-    for atoms in frames:
-        atoms.set_cell(atoms.cell.array * factor)
-        atoms.positions *= factor
-    sentences.append(f"positions and cells: converted from {convention.unit('positions')} to Å.")
-
-
-def _convert(atoms: Atoms, k: int, chosen: Mapping[str, str], convention: Convention, name: str) -> str:
+def convert_frame(atoms: Atoms, k: int, chosen: Mapping[str, str], convention: Convention, name: str) -> str:
     """One frame; says "no volume" or "disagree" of its virials, or nothing."""
     atoms.calc = None
     where = f"{name}, frame {k}"

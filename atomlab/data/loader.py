@@ -40,18 +40,19 @@ def batches(
     shuffle: bool = False,
     head: int | Sequence[int] = 0,
     cache: bool = True,
+    start: int = 0,
 ) -> Iterator[Graph]:
     """Batches with at most so many structures, atoms, or edges (of the longest cutoff); one structure each if none is
     given.
 
     shuffle: order by SHA-256(seed, epoch, index), the same on any machine; else the data set's own order. head: index
     into the model's heads, one for all or one for each structure. cache=False builds the graphs anew each time (large
-    data sets).
+    data sets). start: the first batch that is wanted; those before it are not built.
     """
     heads = [head] * len(dataset) if isinstance(head, int) else list(head)
     if len(heads) != len(dataset):
         raise InputError("`head` is one index, or one for each structure", got=len(heads), allowed=len(dataset))
-    for chosen in batch_indices(dataset, needs, structures, atoms, edges, seed, epoch, shuffle, cache):
+    for chosen in batch_indices(dataset, needs, structures, atoms, edges, seed, epoch, shuffle, cache)[start:]:
         yield collate([graph_of(dataset.entries[k], needs, heads[k], cache) for k in chosen])
 
 
@@ -76,16 +77,23 @@ def batch_indices(
     order = list(range(len(dataset)))
     if shuffle:
         order.sort(key=lambda k: hashlib.sha256(f"{seed}:{epoch}:{k}".encode()).digest())
-    costs = [_cost(dataset.entries[k], needs, limits, cache) for k in order]
+    costs = _costs(dataset, order, needs, limits, cache)
     return _packed(order, costs, [limit for limit in limits.values() if limit is not None])
 
 
-def _cost(entry: Entry, needs: Needs, limits: dict[str, int | None], cache: bool) -> list[int]:
-    cost = [1] * (limits["structures"] is not None) + [len(entry.atoms)] * (limits["atoms"] is not None)
+def _costs(
+    dataset: Dataset, order: Sequence[int], needs: Needs, limits: dict[str, int | None], cache: bool
+) -> list[list[int]]:
+    """What each structure takes of each limit, in that order. Only a limit on edges needs the structures themselves."""
+    columns = []
+    if limits["structures"] is not None:
+        columns.append([1] * len(order))
+    if limits["atoms"] is not None:
+        columns.append(dataset.sizes[order].tolist())
     if limits["edges"] is not None:
-        graph = graph_of(entry, needs, cache=cache)
-        cost.append(max((len(e.i) for e in graph.edges.values()), default=0))
-    return cost
+        graphs = (graph_of(dataset.entries[k], needs, cache=cache) for k in order)
+        columns.append([max((len(e.i) for e in graph.edges.values()), default=0) for graph in graphs])
+    return [list(cost) for cost in zip(*columns)]
 
 
 def _packed(order: Sequence[int], costs: list[list[int]], limits: list[int]) -> list[list[int]]:

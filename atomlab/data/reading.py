@@ -16,9 +16,12 @@ from .dataset import Dataset
 from .entry import Entry
 from .formats import lift_results, read_file
 from .formats.ase_files import stale_sentence
-from .labels import Convention, canonical, volume
+from .labels import Convention, volume
+from .rows import joined
+from .store import read_store
+from .survey import canonical
 
-__all__ = ["embedded_names", "read"]
+__all__ = ["check_frame", "embedded_names", "found", "name_of", "read", "remarks"]
 
 Source: TypeAlias = "str | os.PathLike | Atoms | Dataset | Sequence[Any]"
 
@@ -31,7 +34,8 @@ def read(
     Parameters
     ----------
     source: name of an embedded data set ("sw-si", "sw-ge"); a file (extended XYZ, gzipped or not; ASE .db, .traj; VASP
-        vasprun.xml, OUTCAR; mlearn .json; structures without labels as .cif, .vasp, POSCAR, .pdb); a list of files;
+        vasprun.xml, OUTCAR; mlearn .json; a store .lmdb (`atomlab convert`), which is read structure by structure when
+        it is used; structures without labels as .cif, .vasp, POSCAR, .pdb); a list of files;
         one or several ase.Atoms.
     keys: {label: key in the file} for labels "energy", "forces", "stress", "virials" that stand under unusual names;
         None as key means: don't read that label. Others are found by their usual names (`atomlab.fields`).
@@ -68,14 +72,26 @@ def embedded_names() -> dict[str, Path]:
 
 
 def _read_path(path: Path, convention: Convention) -> Dataset:
-    path = _found(path.expanduser())
+    path = found(path.expanduser())
+    if path.name.endswith((".lmdb", ".lmdb.part")):
+        if convention.keys or convention.units:
+            raise InputError(
+                "A store holds canonical labels in eV and Å: keys and units can't be given", got=path.name,
+                mend="Give them when the store is built: atomlab convert",
+            )  # fmt: skip
+        return read_store(path)
     frames, said = read_file(path)
     said += canonical(frames, convention, path.name)
-    name = path.name.split(".")[0] if path.suffix in (".gz", ".extxyz", ".xyz") else path.stem
-    return _checked(frames, said, name, path)
+    return _checked(frames, said, name_of(path), path)
 
 
-def _found(path: Path) -> Path:
+def name_of(path: Path) -> str:
+    """What a data set from a file is called."""
+    return path.name.split(".")[0] if path.suffix in (".gz", ".extxyz", ".xyz") else path.stem
+
+
+def found(path: Path) -> Path:
+    """The file of that path, or of an embedded data set's name."""
     if path.is_file():
         return path
     names = embedded_names()
@@ -101,7 +117,7 @@ def _read_list(items: list[Any], convention: Convention) -> Dataset:
         raise InputError("A data set needs at least one structure", got="an empty list")
     if all(isinstance(item, str | os.PathLike) for item in items):
         parts = [_read_path(Path(item), convention) for item in items]
-        entries = [entry for part in parts for entry in part.entries]
+        entries = joined([part.entries for part in parts])
         said = [f"{part.name}: {text}" for part in parts for text in part.reading]
         return Dataset(entries, name=" + ".join(part.name for part in parts), reading=said)
     wrong = next((item for item in items if not isinstance(item, Atoms)), None)
@@ -120,26 +136,29 @@ def _read_list(items: list[Any], convention: Convention) -> Dataset:
 
 def _checked(frames: list[Atoms], said: list[str], name: str, path: Path | None) -> Dataset:
     for k, atoms in enumerate(frames):
-        _check(atoms, f"{path.name if path else 'the list'}, frame {k}")
+        check_frame(atoms, f"{path.name if path else 'the list'}, frame {k}")
         atoms.set_constraint()
     entries = [Entry(atoms) for atoms in frames]
     dataset = Dataset(entries, name=name, path=path, reading=said)
-    if not dataset.labels:
-        notice(
-            f"no-labels-{name}",
-            f"'{name}' has no energies, forces or stresses; it can be used for dynamics and maps only.",
-        )
-    doubles = dataset.duplicates()
-    if doubles:
-        text = (
-            f"{sum(len(d) - 1 for d in doubles)} structures occur more than once, for example frames {doubles[0][:5]}."
-        )
-        dataset.reading.append(text)
-        notice(f"duplicates-{name}-{len(entries)}", f"'{name}': {text}")
+    for code, text in remarks(dataset.labels, dataset.duplicates()):
+        if code != "no-labels":  # the sentences of reading say that already
+            dataset.reading.append(text)
+        notice(f"{code}-{name}-{len(dataset)}", f"'{name}': {text}")
     return dataset
 
 
-def _check(atoms: Atoms, where: str) -> None:
+def remarks(labels: Sequence[str], doubles: list[list[int]]) -> list[tuple[str, str]]:
+    """(code, sentence) of what a person should know about a data set that was read."""
+    out = []
+    if not labels:
+        out.append(("no-labels", "no energies, forces or stresses; it can be used for dynamics and maps only."))
+    if doubles:
+        count, first = sum(len(d) - 1 for d in doubles), doubles[0][:5]
+        out.append(("duplicates", f"{count} structures occur more than once, for example frames {first}."))
+    return out
+
+
+def check_frame(atoms: Atoms, where: str) -> None:
     """What no later room could use."""
     if len(atoms) == 0:
         raise InputError(f"{where}: a structure without atoms")

@@ -145,7 +145,7 @@ def _count(value: float | int | None, total: int, share: float, name: str) -> in
 
 def _groups(dataset: Dataset, by: str, group_key: str | None) -> tuple[list[str], list[str]]:
     """The name of each structure's group, and how it was found."""
-    own = [entry.structure_hash for entry in dataset.entries]
+    own = dataset.structure_hashes()
     if by in ("random", "given"):
         return own, [f"Split {'at random' if by == 'random' else 'as given'}, structure by structure."]
     if by == "composition":
@@ -177,7 +177,7 @@ def _group_key(dataset: Dataset) -> str:
 
 
 def _keys(dataset: Dataset) -> list[str]:
-    return sorted({key for entry in dataset.entries for key in entry.atoms.info if not key.startswith("REF_")})
+    return dataset.entries.keys()
 
 
 def _check_key(dataset: Dataset, key: str | None, option: str) -> None:
@@ -210,7 +210,7 @@ def _given(dataset: Dataset) -> tuple[list[str | None], list[str]]:
 def _shared(found: dict[str, Dataset]) -> list[str]:
     """Structures that are in two parts: a warning for each pair of parts."""
     told = []
-    hashes = {name: {e.structure_hash for e in part.entries} for name, part in found.items()}
+    hashes = {name: set(part.structure_hashes()) for name, part in found.items()}
     for a, b in (("train", "valid"), ("train", "test"), ("valid", "test")):
         both = hashes[a] & hashes[b]
         if both:

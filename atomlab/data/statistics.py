@@ -12,6 +12,7 @@ from .dataset import Dataset
 
 __all__ = ["atomic_energies", "force_scale", "rank_check"]
 
+BLOCK = 1 << 16  # structures whose compositions are looked at together
 METHODS = ("auto", "isolated", "least-squares", "residuals")
 
 
@@ -72,8 +73,9 @@ def _given(dataset: Dataset, values: Mapping[int | str, float]) -> tuple[dict[in
 
 def _isolated(dataset: Dataset) -> tuple[dict[int, float], list[int]]:
     found: dict[int, float] = {}
-    for entry in dataset.entries:
-        alone = len(entry.atoms) == 1 and (not entry.atoms.pbc.any() or _roomy(entry))
+    for k in np.flatnonzero(dataset.sizes == 1).tolist():
+        entry = dataset.entries[k]
+        alone = not entry.atoms.pbc.any() or _roomy(entry)
         if alone and entry.label("energy") is not None:
             z, energy = int(entry.atoms.numbers[0]), float(entry.label("energy"))
             if abs(found.setdefault(z, energy) - energy) > 1e-6:
@@ -104,26 +106,44 @@ def _least_squares(dataset: Dataset, energies: np.ndarray) -> tuple[dict[int, fl
     known = np.isfinite(energies)
     if not known.any():
         raise InputError("No structure has an energy to fit E0 to", mend="Give E0 as a table, or train on forces only")
-    counts = dataset.composition_matrix()[known].astype(np.float64)
-    sizes = counts.sum(1)
-    fractions, per_atom = counts / sizes[:, None], energies[known] / sizes
-    mean = float(per_atom.mean())
-    rank, told = _rank(counts, dataset.elements)
-    solution, *_ = np.linalg.lstsq(fractions, per_atom - mean, rcond=1e-10)
-    left = float(np.sqrt(np.mean((fractions @ solution + mean - per_atom) ** 2)))
+    per_atom = energies / dataset.sizes
+    mean = float(per_atom[known].mean())
+    # E0 of the fractions: the triangle R of [fractions | energy per atom - mean] holds all that the fit needs
+    triangle = _triangle(dataset, known, per_atom - mean)
+    factor, target, rest = triangle[:-1, :-1], triangle[:-1, -1], triangle[-1, -1]
+    rank, told = _rank(factor, dataset.elements)
+    solution, *_ = np.linalg.lstsq(factor, target, rcond=1e-10)
+    squares = float(np.sum((factor @ solution - target) ** 2) + rest**2)
+    left = float(np.sqrt(squares / known.sum()))
     reasons = [*told, f"They leave {1000 * left:.1f} meV/atom over (RMS), which the model has to learn."]
     if told:
         notice(f"e0-rank-{rank}-{'-'.join(map(str, dataset.elements))}", told[0])
     return {z: float(x + mean) for z, x in zip(dataset.elements, solution)}, reasons
 
 
+def _triangle(dataset: Dataset, known: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+    """R of the QR decomposition of [composition fractions | values], square, from blocks of rows: memory does not grow
+    with the data set, and nothing is squared (normal equations would lose half of the digits)."""
+    width = len(dataset.elements) + (values is not None)
+    triangle = np.zeros((0, width))
+    for start in range(0, len(dataset), BLOCK):
+        rows = slice(start, start + BLOCK)
+        counts = dataset.composition_matrix(rows)[known[rows]].astype(np.float64)
+        block = counts / counts.sum(1, keepdims=True)
+        if values is not None:
+            block = np.column_stack([block, values[rows][known[rows]]])
+        triangle = np.linalg.qr(np.concatenate([triangle, block]), mode="r")
+    return np.concatenate([triangle, np.zeros((width - len(triangle), width))])
+
+
 def rank_check(dataset: Dataset) -> list[str]:
     """Sentences that say which elements the compositions cannot tell apart; empty if they can."""
-    return _rank(dataset.composition_matrix().astype(np.float64), dataset.elements)[1]
+    return _rank(_triangle(dataset, np.ones(len(dataset), dtype=bool)), dataset.elements)[1]
 
 
-def _rank(counts: np.ndarray, elements: Sequence[int]) -> tuple[int, list[str]]:
-    _, singular, vectors = np.linalg.svd(counts / counts.sum(1, keepdims=True), full_matrices=True)
+def _rank(factor: np.ndarray, elements: Sequence[int]) -> tuple[int, list[str]]:
+    """The number of independent compositions; `factor` has the singular values and rows' space of their fractions."""
+    _, singular, vectors = np.linalg.svd(factor)
     rank = int((singular > 1e-10 * singular[0]).sum())
     if rank == len(elements):
         return rank, []
@@ -131,10 +151,8 @@ def _rank(counts: np.ndarray, elements: Sequence[int]) -> tuple[int, list[str]]:
     open_ones = [chemical_symbols[z] for z, w in zip(elements, np.abs(vectors[rank:]).max(0)) if w > 1e-8]
     text = (
         f"The compositions cannot tell apart {', '.join(open_ones)}: {len(elements)} elements, but only {rank} "
-        "independent "
-        "compositions. Of all E0 that fit equally well those nearest to the mean energy per atom (smallest norm) are "
-        "taken: "
-        "fine for these compositions, meaningless for others."
+        "independent compositions. Of all E0 that fit equally well those nearest to the mean energy per atom (smallest "
+        "norm) are taken: fine for these compositions, meaningless for others."
     )
     return rank, [text]
 

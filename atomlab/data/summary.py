@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,23 +18,19 @@ __all__ = ["columns", "histogram", "summary"]
 def columns(dataset: Dataset, nearest: bool = True) -> dict[str, np.ndarray]:
     """One array (S,) each: frame, formula, composition, atoms, config_type, group, energy (eV/atom), force (largest,
     eV/Å), force_atom, pressure (GPa, -trace/3 of the stress), nearest (Å). NaN where unknown, "" for no text."""
-    entries = dataset.entries
-    stress = [e.label("stress") for e in entries]
-    out = {
-        "frame": np.arange(len(entries)),
-        "formula": np.array([e.formula for e in entries]),
-        "composition": np.array([e.composition for e in entries]),
-        "atoms": dataset.sizes,
-        "config_type": np.array(["" if v is None else str(v) for v in dataset.info("config_type")]),
-        "group": np.array(["" if v is None else str(v) for v in dataset.info("group")]),
-        "energy": dataset.energies / dataset.sizes,
-        "force": np.array([e.largest_force[0] for e in entries]),
-        "force_atom": np.array([e.largest_force[1] for e in entries]),
-        "pressure": np.array([np.nan if s is None else -160.21766208 * float(np.mean(s[:3])) for s in stress]),
-    }
-    if nearest:
-        out["nearest"] = np.array([e.nearest[0] for e in entries])
-    return out
+    rows = []
+    for e in dataset.entries:  # once: a store reads each structure for this
+        stress = e.label("stress")
+        pressure = np.nan if stress is None else -160.21766208 * float(np.mean(stress[:3]))
+        group, kind = (e.atoms.info.get(key) for key in ("group", "config_type"))
+        texts = (e.formula, e.composition, "" if kind is None else str(kind), "" if group is None else str(group))
+        rows.append((*texts, *e.largest_force, pressure, e.nearest[0] if nearest else np.nan))
+    names = ("formula", "composition", "config_type", "group", "force", "force_atom", "pressure", "nearest")
+    found = {name: np.array([row[k] for row in rows]) for k, name in enumerate(names) if nearest or name != "nearest"}
+    order = ("formula", "composition", "atoms", "config_type", "group", "energy", "force", "force_atom", "pressure")
+    found |= {"atoms": dataset.sizes, "energy": dataset.energies / dataset.sizes}
+    last = ("nearest",) * nearest
+    return {"frame": np.arange(len(dataset)), **{name: found[name] for name in (*order, *last)}}
 
 
 def histogram(values: np.ndarray, bins: int = 50) -> tuple[np.ndarray, np.ndarray]:
@@ -45,9 +42,8 @@ def histogram(values: np.ndarray, bins: int = 50) -> tuple[np.ndarray, np.ndarra
 def summary(dataset: Dataset, nearest: bool = True) -> dict[str, Any]:
     """See `Dataset.summary`. Ranges are (smallest, mean, largest); units: eV/atom, eV/Å, GPa, Å."""
     table = columns(dataset, nearest)
-    forces = [f for f in (e.label("forces") for e in dataset.entries) if f is not None]
-    components = np.concatenate([f.ravel() for f in forces]) if forces else np.zeros(0)
-    elements = Counter(int(z) for e in dataset.entries for z in e.atoms.numbers)
+    rms, force_histogram = _forces(dataset)
+    elements = dict(zip(dataset.elements, dataset.composition_matrix().sum(0).tolist()))
     out: dict[str, Any] = {
         "name": dataset.name,
         "structures": len(dataset),
@@ -58,19 +54,17 @@ def summary(dataset: Dataset, nearest: bool = True) -> dict[str, Any]:
         "config_types": dict(Counter(t for t in table["config_type"].tolist() if t).most_common()),
         "groups": len({g for g in table["group"].tolist() if g}),
         "periodic": int(sum(bool(e.atoms.pbc.all()) for e in dataset.entries)),
-        "labels": {
-            name: sum(e.label(name) is not None for e in dataset.entries) for name in ("energy", "forces", "stress")
-        },
+        "labels": {name: int(dataset.has(name).sum()) for name in ("energy", "forces", "stress")},
         "energy": _range(table["energy"]),
         "force": _range(table["force"]),
-        "force_rms": float(np.sqrt(np.mean(components**2))) if len(components) else float("nan"),
+        "force_rms": rms,
         "pressure": _range(table["pressure"]),
         "extreme_forces": _extreme(table),
         "duplicates": sum(len(group) - 1 for group in dataset.duplicates()),
         "reading": list(dataset.reading),
         "histograms": {
             "energy": histogram(table["energy"]),
-            "force": histogram(np.concatenate([np.linalg.norm(f, axis=1) for f in forces]) if forces else np.zeros(0)),
+            "force": force_histogram,
             "atoms": histogram(table["atoms"].astype(float)),
         },
     }
@@ -78,6 +72,27 @@ def summary(dataset: Dataset, nearest: bool = True) -> dict[str, Any]:
         out["nearest"] = _range(table["nearest"])
         out["histograms"]["nearest"] = histogram(table["nearest"])
     return out
+
+
+def _forces(dataset: Dataset, bins: int = 50) -> tuple[float, tuple[np.ndarray, np.ndarray]]:
+    """Root mean square of the components, and the histogram of the norms. Goes through the data twice, so that no more
+    than one structure's forces are held."""
+    squares, count, least, most = 0.0, 0, np.inf, -np.inf
+    for norms in _norms(dataset):
+        squares, count = squares + float(np.sum(norms**2)), count + len(norms)
+        least, most = min(least, float(norms.min())), max(most, float(norms.max()))
+    if not count:
+        return float("nan"), histogram(np.zeros(0))
+    edges = np.histogram_bin_edges([least, most], bins=bins)
+    counts = sum(np.histogram(norms, bins=edges)[0] for norms in _norms(dataset))
+    return float(np.sqrt(squares / (3 * count))), (counts, edges)
+
+
+def _norms(dataset: Dataset) -> Iterator[np.ndarray]:
+    for entry in dataset.entries:
+        forces = entry.label("forces")
+        if forces is not None:
+            yield np.linalg.norm(forces, axis=1)
 
 
 def _range(values: np.ndarray) -> tuple[float, float, float] | None:

@@ -10,11 +10,15 @@ from ...errors import InputError
 from .ase_files import lift_results, read_ase
 from .extxyz import read_extxyz
 from .mlearn import is_mlearn, read_mlearn
+from .stream import stream_file
 from .write import write_extxyz
 
-__all__ = ["SUFFIXES", "lift_results", "read_file", "write_extxyz"]
+__all__ = ["SUFFIXES", "lift_results", "read_file", "stream_file", "write_extxyz"]
 
-SUFFIXES = (".extxyz", ".xyz", ".db", ".traj", ".json", ".xml", "OUTCAR", ".cif", ".vasp", "POSCAR", "CONTCAR", ".pdb")
+SUFFIXES = (
+    *(".extxyz", ".xyz", ".lmdb", ".db", ".traj", ".json", ".xml", "OUTCAR"),
+    *(".cif", ".vasp", "POSCAR", "CONTCAR", ".pdb"),
+)
 
 
 def read_file(path: Path) -> tuple[list[Atoms], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from ase import Atoms
 
 from ...errors import InputError, notice
 
-__all__ = ["lift_results", "read_ase"]
+__all__ = ["lift_results", "read_ase", "row_frames", "stale_sentence"]
 
 _SAID = {
     "vasp-xml": "VASP: ASE gives stresses as eV/Å^3, tension positive; 'energy' is extrapolated to sigma -> 0, "
@@ -27,7 +28,9 @@ def read_ase(path: Path, ase_format: str) -> tuple[list[Atoms], list[str]]:
     from ase.io import read
 
     try:
-        frames = _rows(path, ase_format) if ase_format in ("db", "json") else read(path, ":", format=ase_format)
+        frames = (
+            list(row_frames(path, ase_format)) if ase_format in ("db", "json") else read(path, ":", format=ase_format)
+        )
     # ASE's readers fail in their own many ways on a damaged file (IndexError, KeyError, ParseError, StopIteration, ...)
     except Exception as error:
         raise InputError(
@@ -60,18 +63,16 @@ def _cut_short(path: Path, ase_format: str, n: int) -> list[str]:
     return [text]
 
 
-def _rows(path: Path, ase_format: str) -> list[Atoms]:
-    """An ASE database: key-value pairs and data go into `info`."""
+def row_frames(path: Path, ase_format: str) -> Iterator[Atoms]:
+    """The rows of an ASE database one at a time: key-value pairs and data go into `info`."""
     from ase.db import connect
 
-    frames = []
     with connect(path, type=ase_format) as db:
         for row in db.select():
             atoms = row.toatoms()
             atoms.info.update(row.key_value_pairs)
             atoms.info.update({k: v for k, v in row.data.items() if k not in atoms.info})
-            frames.append(atoms)
-    return frames
+            yield atoms
 
 
 def lift_results(atoms: Atoms) -> bool:

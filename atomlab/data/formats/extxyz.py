@@ -11,7 +11,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from ase.data import atomic_numbers
 
 from ...errors import InputError
 
-__all__ = ["parse_value", "read_extxyz"]
+__all__ = ["iterate_extxyz", "parse_value", "read_extxyz"]
 
 _PAIR = re.compile(
     r"""\s*(?P<key>"(?:[^"\\]|\\.)*"|[^\s="]+)
@@ -54,27 +54,27 @@ class _Frame:
         raise InputError(f"{self.path.name}, {where}: {what}", **kw)
 
 
-def read_extxyz(path: Path, progress: Callable[[int], None] | None = None) -> list[Atoms]:
+def read_extxyz(path: Path) -> list[Atoms]:
     """All frames of a (gzipped) XYZ or extended XYZ file, with `info` and `arrays` as in the file and no calculator."""
+    return list(iterate_extxyz(path))
+
+
+def iterate_extxyz(path: Path) -> Iterator[Atoms]:
+    """The frames of `read_extxyz`, one at a time."""
     opener = gzip.open if path.suffix == ".gz" else open
-    frames: list[Atoms] = []
     at = _Frame(path)
     try:
         with opener(path, "rt", encoding="utf-8") as file:
-            for frame in _frames(file, at):
-                frames.append(frame)
+            yield from _frames(file, at)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
-            f"{path.name} is not a whole gzip file: it breaks off after {len(frames)} frames ({error})",
+            f"{path.name} is not a whole gzip file: it breaks off after {at.index} frames ({error})",
             mend="Copy or download it again",
         ) from None
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path.name} is not a text file in UTF-8 ({error.reason} after {len(frames)} frames)"
-        ) from None
-    if not frames:
+        raise InputError(f"{path.name} is not a text file in UTF-8 ({error.reason} after {at.index} frames)") from None
+    if not at.index:
         raise InputError(f"{path.name} is empty: it holds no structure", mend="Choose another file")
-    return frames
 
 
 def _frames(file: IO[str], at: _Frame) -> Iterator[Atoms]:

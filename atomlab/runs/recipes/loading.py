@@ -114,5 +114,6 @@ def _without(whole: data.Dataset, left_out: list[int]) -> data.Dataset:
 
 def _numbers(whole: data.Dataset, part: data.Dataset) -> np.ndarray:
     """Where the structures of a part stand in the whole (they share their entries)."""
-    place = {id(entry): k for k, entry in enumerate(whole.entries)}
-    return np.array([place[id(entry)] for entry in part.entries], dtype=np.int64)
+    known, wanted = whole.entries.identities(), part.entries.identities()
+    order = np.argsort(known, kind="stable")
+    return order[np.searchsorted(known, wanted, sorter=order)]
