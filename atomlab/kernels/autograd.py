@@ -69,8 +69,7 @@ class _Forward(torch.autograd.Function):
             torch.zeros(shape, dtype=dtype, device=device) if part is None else part
             for part, (shape, dtype, device) in zip(g, ctx.shapes)
         ]
-        wanted = tuple(ctx.needs_input_grad[1:])
-        return (None, *_Backward.apply(ctx.rule, len(full), wanted, *full, *ctx.saved_tensors))
+        return (None, *_Backward.apply(ctx.rule, len(full), _wanted(ctx), *full, *ctx.saved_tensors))
 
 
 class _Backward(torch.autograd.Function):
@@ -112,6 +111,23 @@ class _Double(torch.autograd.Function):
             pairs = [(y, t) for y, t in zip((*dg, *dx), w) if y is not None and t is not None]
             grads = iter(_grad(pairs, [t for t in own if t.requires_grad], deeper))
         return (None, None, None, None, *(next(grads, None) if t.requires_grad else None for t in own))
+
+
+def _wanted(ctx: Any) -> tuple[bool, ...]:
+    """Which gradients the pass that runs now asks for: forces need none of the parameters that require them."""
+    asked = getattr(torch._C, "_will_engine_execute_node", None)
+    nodes = [node for node, _ in ctx.next_functions]  # of the tensors, the last of the arguments
+    needs = ctx.needs_input_grad[-len(nodes) :]
+    if asked is None:
+        return tuple(needs)
+    return tuple(need and node is not None and _executed(asked, node) for need, node in zip(needs, nodes))
+
+
+def _executed(asked: Any, node: Any) -> bool:
+    try:
+        return asked(node)
+    except RuntimeError:  # torch cannot say of a leaf whose gradient is asked for by name: then it is wanted
+        return True
 
 
 def _own(t: Tensor, need: bool, deeper: bool) -> Tensor:

@@ -1,11 +1,13 @@
 """The table of what every backend must agree on with the reference: one line per operation and shape.
 
 A case makes its own inputs: `make(dtype)` returns the function of its differentiable tensors, and those tensors. To
-bring an operation under the comparison, add cases here; `test_backends.py` does the rest, for every backend that has it.
+bring an operation under the comparison, add cases here; `test_backends.py` does the rest, for every backend that has
+it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 from atomlab import kernels
+from atomlab.architectures.spherical import tensor_paths, wigner_3j
 
 Problem = tuple[Callable[..., Tensor | tuple[Tensor, ...]], tuple[Tensor, ...]]
 
@@ -62,6 +65,36 @@ def gathers(atoms: int, rows: int, *columns: int, ordered: bool = True) -> Calla
     return make
 
 
+def edges_of(atoms: int, bonds: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Receivers (sorted), senders and reverse of both directions of random bonds; the last atom has none."""
+    ends = torch.stack([indices(max(atoms - 1, 1), bonds, seed + n, ordered=False) for n in (1, 2)])
+    both = torch.cat([ends, ends.flip(0)], dim=1)
+    order = torch.argsort(both[0], stable=True)
+    reverse = torch.empty_like(order)
+    reverse[order] = torch.arange(2 * bonds)  # of both, by its place when sorted
+    return both[0][order], both[1][order], reverse[(order + bonds) % max(2 * bonds, 1)]
+
+
+def convolutions(atoms: int, bonds: int, l_nodes: int, l_max: int, channels: int) -> Callable[[torch.dtype], Problem]:
+    def make(dtype: torch.dtype) -> Problem:
+        i, j, reverse = edges_of(atoms, bonds)
+        _, pair, against = kernels.half_edges(reverse)
+        paths = tensor_paths(l_nodes, l_max)
+        matrices = [_coupling(*path).to(dtype) for path in paths]
+
+        def function(radial: Tensor, harmonics: Tensor, features: Tensor) -> tuple[Tensor, ...]:
+            return kernels.edge_convolution(radial, harmonics, features, i, j, pair, against, paths, matrices)
+
+        shapes = ((bonds, len(paths), channels), (bonds, (l_max + 1) ** 2), (atoms, (l_nodes + 1) ** 2, channels))
+        return function, tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+
+    return make
+
+
+def _coupling(l1: int, l2: int, l3: int) -> Tensor:
+    return torch.tensor(math.sqrt(2 * l3 + 1) * wigner_3j(l1, l2, l3).transpose(2, 1, 0).reshape(2 * l3 + 1, -1))
+
+
 CASES = [
     Case("segment_sum", "one row", segments(1, 1, 1), small=True),
     Case("segment_sum", "scalars", segments(13, 5), small=True),
@@ -74,4 +107,11 @@ CASES = [
     Case("gather", "unsorted", gathers(8, 37, 2, 5, ordered=False)),
     Case("gather", "nothing", gathers(4, 0, 3), empty=True),
     Case("gather", "large", gathers(3_000, 100_000, 7)),
+    Case("edge_convolution", "one bond", convolutions(3, 1, 0, 1, 1), small=True),
+    Case("edge_convolution", "odd", convolutions(4, 5, 1, 2, 3), small=True),
+    Case("edge_convolution", "scalars", convolutions(5, 17, 0, 0, 5)),
+    Case("edge_convolution", "all paths", convolutions(7, 20, 2, 3, 3)),
+    Case("edge_convolution", "wide", convolutions(9, 60, 1, 3, 48)),
+    Case("edge_convolution", "nothing", convolutions(3, 0, 1, 2, 2), empty=True),
+    Case("edge_convolution", "large", convolutions(2_000, 50_000, 0, 1, 1)),
 ]

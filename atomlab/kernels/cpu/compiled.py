@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType
@@ -27,8 +29,12 @@ _lock = threading.Lock()
 _one_at_a_time = threading.Lock()  # Numba compiles under one lock anyway; in turn, the first asked is ready first
 
 
-def template(name: str, **constants: object) -> str:
-    """The text of `loops/NAME.py` with its lines `KEY = ...` replaced by the constants given."""
+def template(name: str, each: Mapping[str, int] | None = None, **constants: object) -> str:
+    """The text of `loops/NAME.py` with its lines `KEY = ...` replaced by the constants given.
+
+    each: {"M": 3} repeats every line that ends in `# each M` with 0, 1, 2 in place of M, also at the end of names
+    (sum_M). So the number of sums that registers hold is known when the code is compiled.
+    """
     lines = (Path(__file__).parent / "loops" / f"{name}.py").read_text().splitlines()
     left = dict(constants)
     for n, line in enumerate(lines):
@@ -37,7 +43,16 @@ def template(name: str, **constants: object) -> str:
             lines[n] = f"{key} = {left.pop(key)!r}"
     if left:
         raise KeyError(f"The template '{name}' has no line for {sorted(left)}.")
+    for letter, count in (each or {}).items():
+        lines = [made for line in lines for made in _repeated(line, letter, count)]
     return "\n".join(lines) + "\n"
+
+
+def _repeated(line: str, letter: str, count: int) -> list[str]:
+    code, mark, rest = line.partition(f"  # each {letter}")
+    if not mark or rest:
+        return [line]
+    return [re.sub(rf"(?<![a-zA-Z0-9]){letter}\b", str(n), code) for n in range(count)]
 
 
 def library(name: str, source: str) -> ModuleType | None:
@@ -64,7 +79,7 @@ def library(name: str, source: str) -> ModuleType | None:
 
 
 def folder() -> Path:
-    """Where kernels are kept: ATOMLAB_CACHE/kernels or the user's cache folder; a temporary one if it is not writable."""
+    """Where kernels are kept: ATOMLAB_CACHE/kernels or the user's cache folder; a temporary one if that is read-only."""
     home = os.environ.get("ATOMLAB_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "atomlab"
     wanted = Path(home).expanduser() / "kernels"
     try:

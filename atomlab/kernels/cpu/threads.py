@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-__all__ = ["over_rows"]
+__all__ = ["over_rows", "shares"]
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 LEAST = 30_000  # numbers to compute before a second thread pays
@@ -27,19 +27,25 @@ def over_rows(function: Callable, rows: int, *args: object, work: int = 0, ends:
 
     ends (rows + 1,): running count of the work before each row (a row pointer), to split evenly; else rows count alike.
     """
-    threads = min(torch.get_num_threads(), rows)
-    if threads < 2 or work < LEAST:
+    cuts = shares(rows, work, ends)
+    if len(cuts) == 2:
         function(0, rows, *args)
         return
-    if ends is None:
-        cuts = [rows * t // threads for t in range(threads + 1)]
-    else:
-        shares = ends[0] + (ends[-1] - ends[0]) * np.arange(1, threads) / threads
-        cuts = [0, *np.searchsorted(ends, shares).clip(0, rows).tolist(), rows]
-    others = [_pool(threads).submit(function, a, b, *args) for a, b in pairwise(cuts[1:]) if a < b]
+    others = [_pool(len(cuts) - 1).submit(function, a, b, *args) for a, b in pairwise(cuts[1:]) if a < b]
     function(cuts[0], cuts[1], *args)
     for other in others:
         other.result()
+
+
+def shares(rows: int, work: int = 0, ends: np.ndarray | None = None) -> list[int]:
+    """Where `over_rows` cuts: 0, ..., rows, a place more than there are threads at work."""
+    threads = min(torch.get_num_threads(), rows)
+    if threads < 2 or work < LEAST:
+        return [0, rows]
+    if ends is None:
+        return [rows * t // threads for t in range(threads + 1)]
+    inner = ends[0] + (ends[-1] - ends[0]) * np.arange(1, threads) / threads
+    return [0, *np.searchsorted(ends, inner).clip(0, rows).tolist(), rows]
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
