@@ -7,6 +7,7 @@ its code depends on. Importing that file compiles it, or takes what was compiled
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -79,7 +80,7 @@ def library(name: str, source: str) -> ModuleType | None:
 
 
 def folder() -> Path:
-    """Where kernels are kept: ATOMLAB_CACHE/kernels or the user's cache folder; a temporary one if that is read-only."""
+    """Where kernels are kept: ATOMLAB_CACHE/kernels or the user's cache folder; a temporary one if it is read-only."""
     home = os.environ.get("ATOMLAB_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "atomlab"
     wanted = Path(home).expanduser() / "kernels"
     try:
@@ -130,6 +131,7 @@ def _imported(key: str, path: Path) -> ModuleType:
     return module
 
 
+@functools.cache
 def _stamp(source: str) -> str:
     """Hash of all that the compiled code depends on, the processor aside (Numba's own index knows that)."""
     import llvmlite
