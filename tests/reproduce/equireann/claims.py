@@ -1,0 +1,66 @@
+"""What the EquiREANN paper found on cumulenes, and the words for what we found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TITLE = "EquiREANN on cumulenes (Wu, Xia, Zhang, Jiang)"
+KINDS = {"reann": "REANN", "equireann": "EquiREANN"}
+
+
+def _share(molecule: str, cutoff: float, rounds: int):
+    """Both models' share of the reference's barrier."""
+
+    def ours(rows: dict[str, dict]) -> str:
+        parts = []
+        for kind, name in KINDS.items():
+            v = rows[f"{molecule}-{cutoff:g}-T{rounds}-{kind}"]["values"]
+            parts.append(f"{name} {v['barrier_eV']:.2f} of {v['reference_barrier_eV']:.2f} eV")
+        return ", ".join(parts)
+
+    return ours
+
+
+def _epoch(rows: dict[str, dict]) -> str:
+    pair = [rows[f"c7h4-6-T2-{kind}"]["values"]["seconds_per_epoch"] for kind in KINDS]
+    return f"{pair[0]:.1f} and {pair[1]:.1f} s: EquiREANN / REANN = {pair[1] / pair[0]:.2f}"
+
+
+def _parameters(rows: dict[str, dict]) -> str:
+    pair = [rows[f"c5h4-3-T2-{kind}"]["values"]["parameters"] for kind in KINDS]
+    return f"{pair[0]:,} and {pair[1]:,} (a contraction for each round, as in the authors' code)"
+
+
+CLAIMS = [
+    ("barrier of C5H4, cutoff 3.0 Å, T = 0", "no model sees it", _share("c5h4", 3.0, 0)),
+    ("the same, T = 1", "REANN constant, EquiREANN good", _share("c5h4", 3.0, 1)),
+    ("the same, T = 2", "REANN constant, EquiREANN exact", _share("c5h4", 3.0, 2)),
+    ("barrier of C5H4, cutoff 6.0 Å, T = 2", "both right", _share("c5h4", 6.0, 2)),
+    ("barrier of C7H4, the same", "REANN approximate, EquiREANN right", _share("c7h4", 6.0, 2)),
+    ("barrier of C9H4, the same", "REANN constant, EquiREANN right", _share("c9h4", 6.0, 2)),
+    ("time of an epoch, C7H4", "6.2 and 5.9 s (ratio 0.95)", _epoch),
+    ("number of parameters, T = 2", "unchanged", _parameters),
+]
+
+
+def figure(rows: dict[str, dict], path: Path) -> None:
+    """The energy along the dihedral angle, a panel for each setting."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    settings = list(dict.fromkeys(name.rsplit("-", 1)[0] for name in rows))
+    picture = Figure(figsize=(3.2 * len(settings), 3.2), layout="constrained")
+    canvas = FigureCanvasAgg(picture)
+    for axes, setting in zip(picture.subplots(1, len(settings), squeeze=False)[0], settings):
+        for kind, name in KINDS.items():
+            row = rows.get(f"{setting}-{kind}")
+            if row is None:
+                continue
+            v = row["values"]
+            axes.plot(v["angle"], v["reference_eV"], "k--", lw=1, label=None if kind == "equireann" else "GFN2-xTB")
+            axes.plot(v["angle"], v["energy_eV"], label=name)
+        molecule, cutoff, rounds = setting.split("-")
+        axes.set(title=f"{molecule.upper()}, {cutoff} Å, {rounds[0]} = {rounds[1:]}", xlabel="dihedral angle (°)")
+    picture.axes[0].set_ylabel("energy (eV)")
+    picture.axes[0].legend(fontsize=8)
+    canvas.print_png(str(path))

@@ -1,0 +1,87 @@
+"""REANN and EquiREANN on cumulenes: which of them knows how the energy depends on the far end's dihedral angle.
+
+    python tests/reproduce/equireann/run.py [--scale small|paper] [--threads 1]
+
+C5H4 with a cutoff of 3.0 Å and T = 0, 1, 2 rounds; C5H4, C7H4, C9H4 with 6.0 Å and T = 2; L = 2, 8 waves, networks of
+16 x 16. Labels: GFN2-xTB (3000 random geometries each, 9 to 1). Paper (B3LYP, 9100 each): no model works at T = 0;
+REANN is constant at every T with 3.0 Å, right for C5H4 and constant for C9H4 with 6.0 Å; EquiREANN is right at T = 2.
+The number to look at is the share of the reference's barrier (0 against 90 degrees) that a model has.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import atomlab
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from rows import Rows, options, reference_data  # noqa: E402
+
+SHAPE = {"elements": ["C", "H"], "waves": 8, "degree": 2, "hidden": [16, 16], "message_hidden": [16, 16]}
+TRAINING = {"learning_rate": 0.005, "schedule": "exponential", "batch_structures": 64, "valid": 0.1}
+EPOCHS = {"small": 60, "paper": 700}
+MODELS = [
+    *[("c5h4", 3.0, rounds, kind) for rounds in (0, 1, 2) for kind in ("reann", "equireann")],
+    *[(molecule, 6.0, 2, kind) for molecule in ("c5h4", "c7h4", "c9h4") for kind in ("reann", "equireann")],
+]
+
+
+def measured(molecule: str, cutoff: float, rounds: int, kind: str, given) -> dict:
+    """Train one model; its errors, and its energies along the dihedral scan beside the reference's."""
+    data = reference_data("cumulene")
+    config = {**SHAPE, "cutoff": cutoff, "rounds": rounds}
+    with tempfile.TemporaryDirectory() as folder:
+        run = atomlab.train(
+            kind,
+            str(data / f"{molecule}_random_gfn2.extxyz"),
+            config=config,
+            directory=Path(folder) / "run",
+            epochs=EPOCHS[given.scale],
+            threads=given.threads,
+            **TRAINING,
+        )
+        if run.state != "done":
+            sys.exit(f"The training has {run.state}: this row is not written.")
+        result = run.result()
+        potential, metrics = result.potential, result.metrics
+    scan = atomlab.read(data / f"{molecule}_scan_gfn2.extxyz")
+    angle = np.array([atoms.info["dihedral"] for atoms in scan])
+    found = atomlab.evaluate(potential, scan, want=("energy",))
+    order = np.argsort(angle)
+    at = int(np.argmin(np.abs(angle - 90.0)))  # the stable geometry
+    energy, reference = ((e - e[at])[order] for e in (found.energy, found.labels["energy"]))
+    return {
+        "parameters": sum(p.numel() for p in potential.parameters()),
+        "forces_rmse_eV_A": metrics["forces_rmse"],
+        "energy_rmse_eV_atom": metrics["energy_rmse"],
+        "epochs": metrics["epochs"],
+        "seconds_per_epoch": metrics["seconds"] / metrics["epochs"],
+        "barrier_eV": float(energy[0]),
+        "reference_barrier_eV": float(reference[0]),
+        "share_of_barrier": float(energy[0] / reference[0]),
+        "angle": angle[order].tolist(),
+        "energy_eV": energy.tolist(),
+        "reference_eV": reference.tolist(),
+    }
+
+
+def main() -> None:
+    """Measure what is missing."""
+    given = options(__doc__.splitlines()[0]).parse_args()
+    rows = Rows(HERE, given)
+    for molecule, cutoff, rounds, kind in MODELS:
+        row = rows.measure(
+            f"{molecule}-{cutoff:g}-T{rounds}-{kind}", lambda m=(molecule, cutoff, rounds, kind): measured(*m, given)
+        )
+        if row:
+            v = row["values"]
+            print(f"{row['name']:<24} barrier {v['barrier_eV']:.3f} of {v['reference_barrier_eV']:.3f} eV", flush=True)
+
+
+if __name__ == "__main__":
+    main()
