@@ -142,10 +142,10 @@ def touching(name: str, crystal: str) -> float:
     from ase.data import covalent_radii
     from ase.neighborlist import neighbor_list
 
-    made = _bulk(name, {"crystal": crystal, "a": 1.0, "cubic": False})
-    i, j, d = neighbor_list("ijd", made, 1.5)
+    made = _bulk(name, {"crystal": crystal, "a": 4.0, "cubic": False})
+    i, j, d = neighbor_list("ijd", made, 6.0)
     radii = covalent_radii[made.numbers]
-    return float(((radii[i] + radii[j]) / d).max())
+    return 4.0 * float(((radii[i] + radii[j]) / d).max())
 
 
 def _bulk(name: str, options: Mapping[str, Any]) -> Atoms:

@@ -1,0 +1,70 @@
+"""The structures that atomlab-tiny learns from: built as told, the same each time, and parted so that errors mean
+something."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.data import covalent_radii
+
+from atomlab.analysis.health.structures import nearest_distance
+from atomlab.data import Dataset
+
+HERE = Path(__file__).resolve().parents[1] / "reproduce" / "atomlab_tiny"
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    spec = importlib.util.spec_from_file_location("atomlab_tiny_structures", HERE / "structures.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    yield spec.loader.exec_module(module) or module
+    del sys.modules[spec.name]
+
+
+@pytest.fixture(scope="module")
+def items(recipe):
+    return list(recipe.items(dict.fromkeys((f"{p}-{f}" for f, p in recipe.crystals()), 1.0)))
+
+
+def test_kinds_and_elements(recipe, items) -> None:
+    assert len(recipe.ELEMENTS) >= 12 and len({item.text for item in items}) > 0.99 * len(items)
+    kinds = Counter(item.kind for item in items)
+    assert set(kinds) >= {
+        "atom", "dimer", "molecule", "slab", "random", "cluster", "strained", "compressed", "rattled", "vacancy",
+    }  # fmt: skip
+    assert kinds["atom"] == len(recipe.ELEMENTS)
+    dimers = {item.group for item in items if item.kind == "dimer"}
+    assert len(dimers) == len(recipe.ELEMENTS) * (len(recipe.ELEMENTS) + 1) // 2
+
+
+def test_structures_are_what_their_text_says(recipe, items) -> None:
+    some = items[::97]
+    for item in some:
+        atoms, again = item.build(), item.build()
+        np.testing.assert_array_equal(atoms.positions, again.positions)
+        assert set(atoms.symbols) <= set(recipe.ELEMENTS) and atoms.info["group"] == item.group
+        assert atoms.pbc.all() == (item.kind not in ("atom", "dimer", "molecule", "slab", "cluster"))
+    strained = next(item for item in items if item.kind == "strained" and item.family == "fcc").build()
+    assert len(strained) == 1
+    vacancy = next(item for item in items if item.kind == "vacancy" and item.family == "fcc").build()
+    assert len(vacancy) == 7
+
+
+def test_a_scale_of_one_lets_pairs_touch(recipe) -> None:
+    atoms = recipe.structure(recipe.guess("NaCl", "rocksalt", 1.0, ",size=2x2x2"), None)
+    d = atoms.get_all_distances(mic=True)
+    assert d[d > 0].min() == pytest.approx(nearest_distance(11, 17), abs=1e-3)
+    assert covalent_radii[11] + covalent_radii[17] == nearest_distance(11, 17)
+
+
+def test_a_crystal_is_in_one_part_only(items) -> None:
+    frames = [item.build() for item in items if item.family == "rocksalt" and "Si" in item.group]
+    parts = Dataset(frames, "tiny").split(by="group", stratify="family", valid=0.1, test=0.2)
+    groups = [set(part.info("group")) for part in parts]
+    assert all(groups) and not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
