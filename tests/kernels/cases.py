@@ -7,6 +7,7 @@ it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from atomlab import kernels
-from atomlab.architectures.spherical import tensor_paths, wigner_3j
+from atomlab.architectures.spherical import coupling_basis, reduced_basis, tensor_paths, wigner_3j
 
 Problem = tuple[Callable[..., Tensor | tuple[Tensor, ...]], tuple[Tensor, ...]]
 
@@ -95,6 +96,26 @@ def _coupling(l1: int, l2: int, l3: int) -> Tensor:
     return torch.tensor(math.sqrt(2 * l3 + 1) * wigner_3j(l1, l2, l3).transpose(2, 1, 0).reshape(2 * l3 + 1, -1))
 
 
+def contractions(
+    atoms: int, elements: int, l_max: int, l_out: int, order: int, channels: int
+) -> Callable[[torch.dtype], Problem]:
+    def make(dtype: torch.dtype) -> Problem:
+        parts = [reduced_basis(coupling_basis(l_max, l_out, n), l_out, 1e-12) for n in range(1, order + 1)]
+        rows, ranks = ([0, *itertools.accumulate(len(part[k]) for part in parts)] for k in (0, 2))
+        basis = torch.zeros(rows[-1], 2 * l_out + 1, ranks[-1], dtype=dtype)
+        for n, (_, b, _) in enumerate(parts):
+            basis[rows[n] : rows[n + 1], :, ranks[n] : ranks[n + 1]] = torch.tensor(b)
+        index, species = [torch.tensor(tuples) for tuples, _, _ in parts], indices(elements, atoms, ordered=False)
+
+        def function(x: Tensor, weights: Tensor) -> Tensor:
+            return kernels.symmetric_contraction(x, weights, species, index, basis)
+
+        shapes = ((atoms, (l_max + 1) ** 2, channels), (elements, ranks[-1], channels))
+        return function, tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+
+    return make
+
+
 CASES = [
     Case("segment_sum", "one row", segments(1, 1, 1), small=True),
     Case("segment_sum", "scalars", segments(13, 5), small=True),
@@ -113,5 +134,11 @@ CASES = [
     Case("edge_convolution", "all paths", convolutions(7, 20, 2, 3, 3)),
     Case("edge_convolution", "wide", convolutions(9, 60, 1, 3, 48)),
     Case("edge_convolution", "nothing", convolutions(3, 0, 1, 2, 2), empty=True),
+    Case("symmetric_contraction", "one atom", contractions(1, 1, 1, 0, 2, 1), small=True),
+    Case("symmetric_contraction", "odd", contractions(5, 3, 1, 1, 3, 3), small=True),
+    Case("symmetric_contraction", "first order", contractions(6, 1, 2, 1, 1, 5)),
+    Case("symmetric_contraction", "all", contractions(11, 2, 3, 1, 3, 3)),
+    Case("symmetric_contraction", "wide", contractions(9, 2, 2, 2, 3, 48)),
+    Case("symmetric_contraction", "nothing", contractions(0, 2, 1, 0, 2, 3), empty=True),
     Case("edge_convolution", "large", convolutions(2_000, 50_000, 0, 1, 1)),
 ]
