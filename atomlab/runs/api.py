@@ -80,13 +80,11 @@ def finetune(
     Parameters
     ----------
     model: a name, a file, a run's directory or a Potential. dataset: a name, a file, a Dataset or a list of ase.Atoms.
-    strategy: "naive", "transfer" (new elements) or "scratch" (to compare with). wait: run here with a progress bar,
-    where Ctrl-C stops and keeps the best; or in a process of its own. directory: of the run; by default a new one in
-    the workspace. settings: those of `atomlab finetune`. The result has `.potential` and `.metrics`.
+    strategy: "naive", "transfer" (new elements), "replay" (a second head learns; needs replay=DATA of the base's kind),
+    "lora" (low-rank additions), "atomft" (a bounded correction) or "scratch" (to compare with). wait: run here with a
+    progress bar, where Ctrl-C stops and keeps the best; or in a process of its own. directory: of the run; by default a
+    new one in the workspace. settings: those of `atomlab finetune`. The result has `.potential` and `.metrics`.
     """
-    planned = {"replay", "atomft", "lora"}
-    if strategy in planned:
-        raise InputError(f"The strategy '{strategy}' is planned and not there yet", allowed="naive, transfer, scratch")
     values = {"model": model, "data": dataset, "strategy": strategy, **settings}
     return launch(lambda: prepare("finetune", values, directory), wait)
 

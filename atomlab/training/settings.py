@@ -9,168 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from ..errors import InputError, nearest
+from .common import TrainingSettings, described
 
 __all__ = [
     "STRATEGIES",
     "AtomFTSettings",
     "FinetuneSettings",
+    "LoRASettings",
     "NaiveSettings",
+    "ReplaySettings",
     "ScratchSettings",
     "TrainingSettings",
     "TransferSettings",
     "settings_of",
 ]
 
-Effort = Literal["quick", "normal", "thorough"]
-E0Method = Literal["auto", "isolated", "least-squares", "residuals"]
-
-
-def _field(default: Any, title: str, reason: str, unit: str = "", main: bool = False, **limits: Any) -> Any:
-    extra: dict[str, Any] = {"unit": unit, "main": main}
-    return Field(default, title=title, description=reason, json_schema_extra=extra, **limits)
-
-
-class TrainingSettings(BaseModel):
-    """What every strategy has in common."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    effort: Effort = _field(
-        "quick", "Effort", "How long to train: sets the number of epochs from the size of the data set.", main=True
-    )
-    epochs: int | None = _field(
-        None, "Epochs", "Passes over the training set; by default from the effort.", "epochs", ge=1, le=100_000
-    )
-    time_limit: float | None = _field(
-        None, "Time limit", "Stop after this time and keep the best; by default there is none.", "min", gt=0, le=100_000
-    )
-    learning_rate: float | None = _field(
-        None, "Learning rate", "Step size of the optimiser at its highest; by default from the strategy.",
-        main=True, gt=0, le=1,
-    )  # fmt: skip
-    optimiser: Literal["adam", "adamw", "amsgrad"] = _field(
-        "amsgrad", "Optimiser", "AMSGrad is what MACE-MP-0 was trained with (its supplement, C2)."
-    )
-    weight_decay: float = _field(
-        5e-7, "Weight decay", "On the groups 'interactions' and 'products' only, as MACE does.", ge=0, le=1
-    )
-    schedule: Literal["constant", "cosine", "plateau", "exponential"] = _field(
-        "cosine", "Schedule", "How the learning rate falls; the cosine needs no choice but its end."
-    )
-    final_rate: float = _field(
-        0.01, "Final rate", "The learning rate at the end of a cosine or exponential schedule, by the highest.",
-        gt=0, le=1,
-    )  # fmt: skip
-    plateau_patience: int = _field(
-        10, "Plateau patience", "Schedule 'plateau': this many validations without a better loss lower the rate.",
-        "validations", ge=1, le=10_000,
-    )  # fmt: skip
-    plateau_factor: float = _field(
-        0.8, "Plateau factor", "Schedule 'plateau': what the rate is multiplied with then.", gt=0, lt=1
-    )
-    warmup: float = _field(
-        0.02, "Warm-up", "Share of the run in which the rate rises from 0, while Adam's averages settle.", ge=0, le=0.5
-    )
-    ema: float | None = _field(
-        None, "Weight averaging", "Decay of the moving average of the weights (EMA): it is what is validated and "
-        "kept; 0 switches it off, by default it spans the last twentieth of the run.", ge=0, lt=1,
-    )  # fmt: skip
-    clip: float = _field(
-        10.0, "Gradient clipping", "Largest norm of the gradient, 0 for none; it tames single bad frames.", ge=0, le=1e6
-    )
-    early_stop: int = _field(
-        0,
-        "Early stop",
-        "Stop after this many validations without a better loss, 0 for never.",
-        "validations",
-        ge=0,
-        le=10_000,
-    )
-    batch_structures: int | None = _field(
-        None, "Batch size", "Structures in one step; by default from the size of the data set.", "structures",
-        main=True, ge=1, le=100_000,
-    )  # fmt: skip
-    batch_atoms: int | None = _field(
-        None,
-        "Batch size in atoms",
-        "Instead of a number of structures: for sets whose sizes differ.",
-        "atoms",
-        ge=1,
-        le=10**7,
-    )
-    batch_edges: int | None = _field(
-        None,
-        "Batch size in edges",
-        "Instead of a number of structures: memory follows the edges.",
-        "edges",
-        ge=1,
-        le=10**9,
-    )
-    loss: Literal["mse", "huber", "conditional_huber"] = _field(
-        "mse", "Loss", "Mean square; Huber is linear for large errors; conditional Huber is MACE's, with a smaller "
-        "delta for atoms with large forces (MACE-MP-0, C2).",
-    )  # fmt: skip
-    huber_delta: float = _field(
-        0.01, "Huber delta", "Losses 'huber' and 'conditional_huber': where square becomes linear, in each label's own "
-        "unit (MACE-MP-0: 0.01).", "eV/atom, eV/Å, eV/Å^3", gt=0, le=100,
-    )  # fmt: skip
-    energy_weight: float = _field(
-        1.0, "Energy weight", "Weight of the energy per atom; 0 trains on forces alone and fits the energy constant "
-        "afterwards (Si to Ge transfer paper).", ge=0, le=1e6,
-    )  # fmt: skip
-    forces_weight: float = _field(
-        10.0, "Force weight", "Weight of the force components; 10 to 1 is MACE-MP-0's choice (C2).", ge=0, le=1e6
-    )
-    stress_weight: float = _field(
-        0.0, "Stress weight", "Weight of the stress; 0 leaves it out, which makes a step cheaper.", ge=0, le=1e6
-    )
-    energy_stage: float = _field(
-        0.25, "Energy stage", "Share of the run, at its end, with a higher energy weight (MACE-MP-0's small model: a "
-        "second stage took 18 to 13 meV/atom); 0 for none.", ge=0, lt=1,
-    )  # fmt: skip
-    energy_stage_factor: float = _field(
-        100.0, "Energy stage factor", "What the energy weight is multiplied with in the energy stage.", ge=1, le=1e6
-    )
-    energy_stage_rate: float = _field(
-        1.0, "Energy stage rate", "What the learning rate is multiplied with in the energy stage.", gt=0, le=10
-    )
-    second_weights: dict[Literal["energy", "forces", "stress"], float] = _field(
-        {}, "Second weights", "Loss weights of that last stage, such as {'energy': 100, 'forces': 1, 'stress': 10}, "
-        "instead of the factor; a property that is not named keeps its weight.",
-    )  # fmt: skip
-    e0: E0Method | dict[str, float] = _field(
-        "auto", "Atomic energies", "Where E0 come from: isolated atoms in the data, least squares on the energies or "
-        "on the base model's residuals, or numbers by symbol; 'auto' takes the first that the data allow.", "eV",
-    )  # fmt: skip
-    validation_share: float = _field(
-        0.2, "Validation share", "Largest share of the work spent on validation, counted in atoms so that a seeded run "
-        "is the same on every machine.", ge=0.01, le=0.9,
-    )  # fmt: skip
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> TrainingSettings:
-        sizes = [n for n in ("batch_structures", "batch_atoms", "batch_edges") if getattr(self, n) is not None]
-        if len(sizes) > 1:
-            raise ValueError(f"give one batch size, by structures, by atoms or by edges; got {' and '.join(sizes)}")
-        if self.energy_weight + self.forces_weight + self.stress_weight <= 0:
-            raise ValueError(
-                "all of energy_weight, forces_weight and stress_weight are 0: there is nothing to learn from"
-            )
-        if any(weight < 0 for weight in self.second_weights.values()):
-            raise ValueError(f"second_weights are 0 or more, got {self.second_weights}")
-        weights = {n: getattr(self, f"{n}_weight") for n in ("energy", "forces", "stress")} | self.second_weights
-        if sum(weights.values()) <= 0:
-            raise ValueError("second_weights leave the second stage nothing to learn from")
-        return self
-
 
 class ScratchSettings(TrainingSettings):
     """Random weights, everything learned from this data set."""
 
-    scale: float | None = _field(
+    scale: float | None = described(
         None, "Scale", "What the network's energies are multiplied with; by default the root mean square force of the "
         "training set, as MACE does.", "eV", gt=0, le=1000,
     )  # fmt: skip
@@ -179,7 +40,7 @@ class ScratchSettings(TrainingSettings):
 class NaiveSettings(TrainingSettings):
     """Go on training a base model on new data, all of it or with some groups frozen."""
 
-    freeze: list[str] = _field(
+    freeze: list[str] = described(
         [], "Freeze", "Parameter groups that keep the base's weights, by name or pattern ('interactions.*'): fewer "
         "weights for few data; the transfer paper found best to train all.", main=True,
     )  # fmt: skip
@@ -188,30 +49,87 @@ class NaiveSettings(TrainingSettings):
 class TransferSettings(NaiveSettings):
     """Carry a base model over to elements that it has never seen."""
 
-    parents: dict[str, str] = _field(
+    parents: dict[str, str] = described(
         {}, "Parents", "From which known element each new one starts, such as {'Ge': 'Si'}; by default the nearest in "
         "its group of the periodic table.", main=True,
     )  # fmt: skip
-    freeze: list[str] = _field(
+    freeze: list[str] = described(
         [], "Freeze", "Parameter groups that keep the base's weights, by name or pattern; the transfer paper found "
         "best to train all.",
+    )  # fmt: skip
+
+
+class ReplaySettings(TransferSettings):
+    """Learn the new data with a head of its own while the base's own data are replayed on the base's head."""
+
+    replay_count: int | None = described(
+        None, "Replay structures", "How many of the base's structures are replayed; by default ten for each new one, "
+        "100 to 10,000 (mace-torch takes 10,000, the paper 100,000).", "structures", ge=1, le=10**7,
+    )  # fmt: skip
+    replay_method: Literal["farthest", "random"] = described(
+        "farthest", "Replay selection", "Among the structures that share elements: farthest points of the base's "
+        "descriptors (arXiv:2401.00096, C.2), or at random as in all of that paper's examples.",
+    )  # fmt: skip
+    replay_pool: int | None = described(
+        None, "Replay pool", "The farthest points are sought among at most so many, drawn at random: each costs a pass "
+        "of the base; by default 20 for each that is wanted.", "structures", ge=1, le=10**8,
+    )  # fmt: skip
+    replay_labels: Literal["data", "base"] = described(
+        "data", "Replay labels", "The replayed structures' own labels, or those that the base gives them "
+        "(pseudo-labels: for a base whose training data are not at hand).",
+    )  # fmt: skip
+    replay_weight: float = described(
+        1.0, "Replay weight", "Weight of the base head's loss; the new head's is 1.", gt=0, le=1e6
+    )
+    replay_valid: float = described(
+        0.1, "Replay held out", "Share of the replay structures that is not learned from: its errors tell what is "
+        "forgotten of the foundation's data.", ge=0, lt=1,
+    )  # fmt: skip
+    replay_e0: Literal["base", "residuals"] = described(
+        "base", "Replay E0", "E0 of the base's head: the base's own, or corrected by least squares on what the base "
+        "leaves of the replayed energies.", "eV",
+    )  # fmt: skip
+    oversample: int | None = described(
+        None, "Oversampling", "How often each new structure occurs in an epoch; by default so that they make up a "
+        "share that the plan names.", "times", ge=1, le=100_000,
+    )  # fmt: skip
+    new_head: str = described(
+        "new", "New head", "Name of the head that learns the new data; the saved model uses it unless told otherwise.",
+        min_length=1, max_length=60,
+    )  # fmt: skip
+    keep_by: Literal["target", "both"] = described(
+        "target", "Kept weights", "Which validation chooses the weights that are kept: the new data's on the new head, "
+        "or with it the held-out replay structures' on the base's, times the replay weight.",
+    )  # fmt: skip
+
+
+class LoRASettings(NaiveSettings):
+    """Freeze the base's matrices and learn low-rank additions to them."""
+
+    lora_rank: int = described(
+        4, "Adapter rank", "Rank of what is added to each matrix (LoRA, arXiv:2106.09685: 1 to 8 mostly suffice).",
+        ge=1, le=1024,
+    )  # fmt: skip
+    lora_alpha: float | None = described(
+        None, "Adapter alpha", "What is added is multiplied with alpha / rank; by default alpha is the rank.",
+        gt=0, le=1e4,
     )  # fmt: skip
 
 
 class AtomFTSettings(TrainingSettings):
     """Keep the base as it is, bit for bit, and learn a bounded correction per atom on top of it."""
 
-    alpha: float = _field(
+    alpha: float = described(
         0.2, "Bound", "Largest correction per atom, either way; 0.1 to 0.4 eV in the AtomFT paper.", "eV/atom",
         gt=0, le=10,
     )  # fmt: skip
-    blocks: int = _field(
+    blocks: int = described(
         1, "Blocks", "Interaction blocks of the correction: each adds its range and its cost (AtomFT paper: one is "
         "mostly enough).", ge=0, le=8,
     )  # fmt: skip
 
 
-class FinetuneSettings(TransferSettings, AtomFTSettings):
+class FinetuneSettings(ReplaySettings, LoRASettings, AtomFTSettings):
     """The settings of all strategies in one: for a form or a command in which the strategy itself is chosen.
 
     `settings_of(strategy, these)` takes those of the strategy and refuses what was set for another one.
@@ -222,6 +140,8 @@ STRATEGIES: dict[str, type[TrainingSettings]] = {
     "scratch": ScratchSettings,
     "naive": NaiveSettings,
     "transfer": TransferSettings,
+    "replay": ReplaySettings,
+    "lora": LoRASettings,
     "atomft": AtomFTSettings,
 }
 

@@ -160,9 +160,7 @@ def test_train_from_a_configuration_and_evaluate(files, capfd) -> None:
     assert found.metrics["forces"]["count"] == 4 * 8
 
 
-def test_planned_strategies_and_settings_of_others_are_refused_in_words(files) -> None:
-    with pytest.raises(InputError, match="'lora' is planned"):
-        atomlab.finetune(files["si"], files["Ge"], "lora")
+def test_settings_of_other_strategies_are_refused_in_words(files) -> None:
     with pytest.raises(InputError, match="'naive' has no setting 'parents'"):
         atomlab.finetune(files["si"], files["Si"], parents={"Ge": "Si"}, **SHORT)
     with pytest.raises(InputError, match="does not know the element.*Ge"):

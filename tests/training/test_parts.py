@@ -173,6 +173,12 @@ def test_wrong_settings_are_refused_in_one_sentence():
         settings_of("transfers")
     with pytest.raises(InputError, match="'naive' has no setting 'parents'"):
         settings_of("naive", FinetuneSettings(parents={"Ge": "Si"}))
+    with pytest.raises(InputError, match="second_weights are 0 or more"):
+        settings_of("naive", {"second_weights": {"energy": -1}})
+    with pytest.raises(InputError, match="second stage nothing to learn"):
+        settings_of("naive", {"second_weights": {"energy": 0, "forces": 0}})
+    with pytest.raises(InputError, match="second_weights.*'energy', 'forces' or 'stress'"):
+        settings_of("naive", {"second_weights": {"charge": 1}})
     assert settings_of("scratch", FinetuneSettings(parents={"Ge": "Si"}, epochs=3), others=True).epochs == 3
     assert settings_of("transfer", FinetuneSettings(epochs=3)).model_fields_set == {"epochs"}
 

@@ -54,6 +54,20 @@ def test_effort_means_steps_and_least_epochs():
     assert thorough.epochs * 30 >= 15_000
 
 
+def test_a_second_stage_with_weights_of_its_own():
+    settings = {"epochs": 4, "batch_structures": 2, "energy_stage": 0.5, "energy_weight": 0.0,
+                "second_weights": {"energy": 7, "forces": 2}}  # fmt: skip
+    plan = prepare("naive", settings, toy(), dataset(n=4), dataset(n=2, seed=9))
+    assert [(s.start, s.loss.energy, s.loss.forces) for s in plan.stages] == [(0, 0.0, 10.0), (2, 7.0, 2.0)]
+    assert "energy 7 instead of 0, forces 2 instead of 10" in plan.reasons["stages"] and not plan.forces_only
+    told = [e.values for e in run(plan) if e.kind == "stage"]
+    assert [(e["epoch"], e["energy_weight"], e["forces_weight"]) for e in told] == [(0.0, 0.0, 10.0), (2.0, 7.0, 2.0)]
+    with pytest.raises(InputError, match="no second stage"):
+        prepare("naive", {**settings, "energy_stage": 0.0}, toy(), dataset(n=4))
+    with pytest.raises(InputError, match="label REF_stress, which the second stage"):
+        prepare("naive", {**settings, "second_weights": {"stress": 1}}, toy(), dataset(n=4))
+
+
 def test_frozen_groups_keep_the_weights_of_the_base():
     base = toy()
     plan = prepare("naive", {**FEW, "freeze": ["embedding", "inter*"]}, base, dataset(n=6))

@@ -35,7 +35,7 @@ class Toy(Trainable):
         x = torch.cat([waves, self.embedding[species[e.i]], self.embedding[species[e.j]]], dim=1)
         smooth = (1 - (r / cutoff) ** 2) ** 3
         density = segment_sum(self.pair(x) * smooth, e.i, len(graph.numbers))
-        energy, atoms = self.total(graph, species, self.by_head(self.atom(density), graph))
+        energy, atoms = self.total(graph, species, self.by_head(self.atom(density), graph.head[graph.batch]))
         return Terms(energy, atoms, density)
 
     def parameter_groups(self):

@@ -14,6 +14,7 @@ from ... import checkpoint
 from ...potential import Potential
 from ...predict import Predictions, evaluate
 from ...training import Diverged, Event, Plan, State, finish, fit
+from ...training.forgetting import foundation_ratio
 from ..events import last_event
 from ..execute import Halted, RunIO, Stopped
 from .loading import Parts
@@ -23,7 +24,8 @@ __all__ = ["Arm", "carry_out"]
 
 MAIN = "finetune"  # the arm whose model is the run's result
 _SAVE_EVERY = 2.0  # seconds between two writings of the best model
-_ERRORS = ("energy_rmse", "forces_rmse", "energy_mae", "forces_mae", "stress_rmse")
+_OWN = ("energy_rmse", "forces_rmse", "energy_mae", "forces_mae", "stress_rmse")
+_ERRORS = (*_OWN, *(f"replay_{name}" for name in _OWN))  # on held-out structures of the base's own data
 
 
 class Arm:
@@ -89,6 +91,8 @@ class Arm:
             "data": self.plan.train.name,
             "data_hash": self.plan.train.hash(),
             "run": self.io.directory.name,
+            "strategy": self.plan.strategy,
+            "choices": dict(self.plan.reasons),
         }
         self.io.save(name, lambda path: checkpoint.save(potential, path, about))
 
@@ -230,6 +234,11 @@ def _result(arms: Sequence[Arm], io: RunIO, word: str = "done") -> None:
         "base": base,
     }
     text = f"{word}: {_words(main.metrics, base) or 'no errors are known, without a validation'}"
+    kept = foundation_ratio(base, main.metrics)
+    if kept:
+        metrics["foundation_ratio"] = kept
+        told = ", ".join(f"{name} {value:.2f}" for name, value in kept.items())
+        text += f"; errors on the base's own held-out data by those of the base: {told}"
     if "scratch" in by_name and by_name["scratch"].metrics:
         metrics["scratch"] = by_name["scratch"].metrics
         text += f" (scratch {_words(by_name['scratch'].metrics, {})})"

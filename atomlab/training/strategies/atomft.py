@@ -13,7 +13,8 @@ from ...architectures.atomft import AtomFT
 from ...build import check_elements
 from ...errors import InputError
 from ...potential import Potential
-from ..plan import Choices, Plan, assemble
+from ..choices import Choices
+from ..plan import Plan, assemble
 from ..settings import AtomFTSettings
 
 if TYPE_CHECKING:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import nn
 
 from ...build import check_elements
 from ...data import statistics
 from ...errors import InputError
 from ...potential import Potential
+from ..choices import Choices
 from ..energies import main_member, set_energies
-from ..plan import Choices, Plan, assemble
+from ..plan import Plan, assemble
 from ..settings import NaiveSettings
 
 if TYPE_CHECKING:
     from ...data import Dataset
 
-__all__ = ["prepare", "tuned"]
+__all__ = ["new_constants", "prepare", "tuned"]
 
 RATE = 0.005
 WHY = "trained weights are changed in small steps, so that they keep what they know"
@@ -39,9 +42,20 @@ def prepare(
 def tuned(
     strategy: str, settings: NaiveSettings, potential: Potential, train: Dataset, valid: Dataset | None,
     choices: Choices, *, seed: int, head: str | int | None, rate: tuple[float, str] = (RATE, WHY),
+    only: Collection[nn.Parameter] | None = None,
 ) -> Plan:  # fmt: skip
     """What all strategies share that go on from a base which knows the elements of the data."""
     row = potential.head_index(head)
+    new_constants(potential, settings, train, row, choices)
+    return assemble(
+        strategy, settings, potential, train, valid, choices, rate=rate, head=row, seed=seed, only=only
+    )  # fmt: skip
+
+
+def new_constants(
+    potential: Potential, settings: NaiveSettings, train: Dataset, row: int, choices: Choices
+) -> None:  # fmt: skip
+    """E0 and shift of a head from the new data; the scale stays the base's; the card's name says what it learned."""
     set_energies(potential, train, settings.e0, row, choices, trained=True)
     scale = getattr(main_member(potential), "scale", None)
     if scale is not None:
@@ -50,4 +64,3 @@ def tuned(
         text = f"{value:.4g} eV, the base's: it multiplies all that was learned; the new data's would be {new}"
         choices.note("scale", value, text)
     potential.card = replace(potential.card, name=f"{potential.card.name} on {train.name}")
-    return assemble(strategy, settings, potential, train, valid, choices, rate=rate, head=row, seed=seed)

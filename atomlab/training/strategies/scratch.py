@@ -13,8 +13,9 @@ from ...checkpoint import place
 from ...data import statistics
 from ...errors import InputError
 from ...potential import Potential
+from ..choices import Choices
 from ..energies import main_member, set_energies
-from ..plan import Choices, Plan, assemble
+from ..plan import Plan, assemble
 from ..settings import ScratchSettings
 
 if TYPE_CHECKING:

@@ -14,14 +14,15 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from ...errors import InputError, notice
 from ...potential import Potential
-from ..plan import Choices, Plan
+from ..choices import Choices
+from ..plan import Plan
 from ..settings import TransferSettings
 from .naive import tuned
 
 if TYPE_CHECKING:
     from ...data import Dataset
 
-__all__ = ["nearest_element", "prepare"]
+__all__ = ["carried", "nearest_element", "prepare"]
 
 RATE = 0.01  # 0.005, 0.01, 0.02 from si-base to ten frames of sw-ge, 500 steps: 0.01 was best on two seeds
 WHY = "a new element is far enough from its parent to need larger steps than the same elements would"
@@ -33,13 +34,21 @@ def prepare(
     seed: int = 0, head: str | int | None = None,
 ) -> Plan:  # fmt: skip
     """The plan for `base` extended by the elements of the data that it does not know."""
-    if not hasattr(base, "extended"):
-        raise InputError("This model cannot be extended to new elements", got=getattr(base, "card", base))
     choices = Choices()
-    fresh = sorted(set(train.elements) - set(base.card.elements))
-    parents = _parents(settings, base, fresh)
+    potential, fresh = carried(settings, base, train, choices)
     if not fresh:
         notice("transfer-nothing-new", f"'{base.card.name}' knows every element here: this is a naive fine-tuning.")
+    return tuned("transfer", settings, potential, train, valid, choices, seed=seed, head=head, rate=(RATE, WHY))
+
+
+def carried(
+    settings: TransferSettings, base: Potential, train: Dataset, choices: Choices
+) -> tuple[Potential, list[int]]:  # fmt: skip
+    """A copy of the base that knows the elements of the data, and which of them are new to it."""
+    if not hasattr(base, "extended"):
+        raise InputError("This model cannot be extended to new elements", got=getattr(base, "card", base))
+    fresh = sorted(set(train.elements) - set(base.card.elements))
+    parents = _parents(settings, base, fresh)
     potential = base.extended(fresh, parents) if fresh else deepcopy(base)
     potential.card = replace(base.card, elements=potential.card.elements)
     potential.default_head = base.default_head
@@ -47,7 +56,7 @@ def prepare(
     pairs = ", ".join(f"{z} from {p}" for z, p in named.items()) or "none, since no element is new"
     why = "as set" if settings.parents else "chosen because each is the nearest known element in the periodic table"
     choices.note("parents", named, f"{pairs}, {why}" if named else pairs)
-    return tuned("transfer", settings, potential, train, valid, choices, seed=seed, head=head, rate=(RATE, WHY))
+    return potential, fresh
 
 
 def _parents(settings: TransferSettings, base: Potential, fresh: list[int]) -> dict[int, int]:
