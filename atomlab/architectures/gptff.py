@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..graph import Graph, Needs
 from ..kernels import bessel, edge_lengths, gather, segment_sum, triplet_cosines
 from ..potential import Card, Terms
-from .gptff_blocks import AtomAttention, Bonds, Layer, Shape, on_pairs
+from .gptff_blocks import AtomAttention, Bonds, Layer, Shape, on_pairs, on_rows
 from .remarks import cutoff_remark, size_remark
 from .trainable import Trainable, choice, element_numbers
 
@@ -103,8 +103,9 @@ class GPTFF(Trainable):
         species = self.species(graph)
         bonds = self._bonds(graph)
         x = self._embedded(graph.numbers)
-        widths = (x.shape[1], x.shape[1], self.config["edges"])
-        edge = on_pairs(self.first_edge, widths, x, self.bond(bonds.radial), bonds) * self.first_radial(bonds.radial)
+        first = self.first_edge
+        edge = on_pairs(first.weight, first.bias, x, on_rows(self.bond, bonds.radial), bonds)
+        edge = edge * on_rows(self.first_radial, bonds.radial)
         for layer in self.layers:
             x, edge = layer(x, edge, bonds)
         if self.by_atom:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, silu
+from torch.nn.functional import gelu, linear
 
-from ..kernels import gather, segment_sum, structure_attention
+from ..kernels import activated, dense, gated, gather, pair_dense, segment_sum, structure_attention
 
-__all__ = ["AtomAttention", "Bonds", "Layer", "Shape", "on_pairs"]
+__all__ = ["AtomAttention", "Bonds", "Layer", "Shape", "on_pairs", "on_rows"]
 
 
 class Shape(NamedTuple):
@@ -61,8 +61,8 @@ class ThreeBody(nn.Module):
         own, i, j = gather(edge, bonds.short), gather(bonds.i, bonds.short), gather(bonds.j, bonds.short)
         left = gather(linear(x, w_i), i) + gather(linear(x, w_j), j) + linear(own, w_ij, self.features.bias)
         right = gather(linear(x, w_k), j) + linear(own, w_ik)
-        m = silu(gather(left, bonds.a) + gather(right, bonds.b))
-        m = torch.sigmoid(self.gate(m)) * silu(self.value(m)) * self.angle(bonds.cosine)
+        m = nn.functional.silu(gather(left, bonds.a) + gather(right, bonds.b))
+        m = torch.sigmoid(self.gate(m)) * nn.functional.silu(self.value(m)) * self.angle(bonds.cosine)
         m = m * gather(self.side_b(bonds.side), bonds.b)
         total = segment_sum(m, bonds.a, len(bonds.short)) * self.side_a(bonds.side)
         return edge + segment_sum(total, bonds.short, len(edge))
@@ -74,16 +74,14 @@ class EdgeUpdate(nn.Module):
     def __init__(self, shape: Shape):
         super().__init__()
         n, e, r = shape
-        self.widths = (n, n, e)
         self.value, self.gate = nn.Linear(2 * n + e, e), nn.Linear(2 * n + e, e)
         self.out = nn.Linear(e, e)
         self.radial = nn.Linear(r, e)
 
     def forward(self, x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
         """New edge features (E, e)."""
-        y = silu(on_pairs(self.value, self.widths, x, edge, bonds))
-        y = y * torch.sigmoid(on_pairs(self.gate, self.widths, x, edge, bonds))
-        return edge + silu(self.out(y)) * self.radial(bonds.radial)
+        y = gated(on_pairs(*side_by_side(self.value, self.gate), x, edge, bonds))
+        return activated(on_rows(self.out, y), times=on_rows(self.radial, bonds.radial), plus=edge)
 
 
 class Convolution(nn.Module):
@@ -92,7 +90,6 @@ class Convolution(nn.Module):
     def __init__(self, shape: Shape):
         super().__init__()
         n, e, r = shape
-        self.widths = (n, n, e)
         self.features = nn.Linear(2 * n + e, 2 * n)
         self.value, self.gate = nn.Linear(2 * n, n), nn.Linear(2 * n, n)
         self.radial = nn.Linear(r, n)
@@ -101,15 +98,26 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
         """New node features (A, n)."""
-        g = silu(on_pairs(self.features, self.widths, x, edge, bonds))
-        m = silu(self.value(g)) * torch.sigmoid(self.gate(g)) * self.radial(bonds.radial)
-        return x + segment_sum(m, bonds.i, len(x))
+        g = activated(on_pairs(self.features.weight, self.features.bias, x, edge, bonds))
+        z = dense(g, *side_by_side(self.value, self.gate))
+        return x + segment_sum(gated(z, times=on_rows(self.radial, bonds.radial)), bonds.i, len(x))
 
 
-def on_pairs(layer: nn.Linear, widths: Sequence[int], x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
+def on_rows(layer: nn.Linear, x: Tensor) -> Tensor:
+    """A layer on many rows."""
+    return dense(x, layer.weight, layer.bias)
+
+
+def side_by_side(*layers: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Weight and bias of several layers on the same input as one layer's."""
+    return torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+
+
+def on_pairs(weight: Tensor, bias: Tensor, x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
     """A layer on (x_i, x_j, e_ij): the atoms' parts are computed once per atom. (E, out)"""
-    w_i, w_j, w_ij = split_linear(layer, *widths)
-    return gather(linear(x, w_i), bonds.i) + gather(linear(x, w_j), bonds.j) + linear(edge, w_ij, layer.bias)
+    n = x.shape[1]
+    w_i, w_j, w_ij = weight.split([n, n, edge.shape[1]], dim=1)
+    return pair_dense(edge, w_ij, bias, linear(x, torch.cat([w_i, w_j])), bonds.i, bonds.j)
 
 
 class AtomAttention(nn.Module):

@@ -47,7 +47,8 @@ class Rule:
 def apply(rule: Rule, *x: Tensor) -> Tensors:
     """The rule's results, differentiable to any order in x."""
     if torch.is_grad_enabled() and any(t.requires_grad for t in x):
-        return _Forward.apply(rule, *x)
+        # of a leaf the engine does not tell whether its gradient is asked for (see `_wanted`), of a view it does
+        return _Forward.apply(rule, *(t.view_as(t) if t.is_leaf and t.requires_grad else t for t in x))
     return rule.forward(_plain(x))
 
 
@@ -69,6 +70,8 @@ class _Forward(torch.autograd.Function):
             torch.zeros(shape, dtype=dtype, device=device) if part is None else part
             for part, (shape, dtype, device) in zip(g, ctx.shapes)
         ]
+        if not torch.is_grad_enabled():  # nobody will differentiate this
+            return (None, *ctx.rule.backward(_plain(full), _plain(ctx.saved_tensors), _wanted(ctx)))
         return (None, *_Backward.apply(ctx.rule, len(full), _wanted(ctx), *full, *ctx.saved_tensors))
 
 

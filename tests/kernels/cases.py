@@ -142,3 +142,7 @@ CASES = [
     Case("symmetric_contraction", "nothing", contractions(0, 2, 1, 0, 2, 3), empty=True),
     Case("edge_convolution", "large", convolutions(2_000, 50_000, 0, 1, 1)),
 ]
+
+from . import cases_layers  # noqa: E402 (its cases are made of what stands above)
+
+CASES += cases_layers.CASES

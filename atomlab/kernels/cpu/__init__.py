@@ -1,8 +1,8 @@
 """Kernels for the CPU, compiled by Numba: one file per kind of operation, their loops as templates in `loops/`."""
 
-from . import segments
+from . import contraction, convolution, gates, products, segments
 
-__all__ = ["missing", "segments"]
+__all__ = ["contraction", "convolution", "gates", "missing", "products", "segments"]
 
 
 def missing() -> str:

@@ -5,6 +5,7 @@ from .attention import structure_attention
 from .classical import lennard_jones, morse, stillinger_weber_three, stillinger_weber_two
 from .contraction import element_linear, symmetric_contraction
 from .convolution import edge_convolution, half_edges, pair_sum
+from .dense import activated, dense, gated, pair_dense
 from .harmonics import spherical_harmonics
 from .manybody import (
     many_body_spherical,
@@ -54,6 +55,10 @@ __all__ = [
     "half_edges",
     "pair_sum",
     "edge_convolution",
+    "activated",
+    "dense",
+    "gated",
+    "pair_dense",
     "element_linear",
     "symmetric_contraction",
 ]

@@ -1,0 +1,73 @@
+"""Layers of networks on many rows: linear, on pairs of atoms, activated, gated."""
+
+from __future__ import annotations
+
+import torch
+
+from atomlab import kernels
+
+from .cases import Case, Problem, indices, random
+
+__all__ = ["CASES"]
+
+
+def linear(rows: int, inner: int, columns: int, biased: bool = True):
+    def make(dtype: torch.dtype) -> Problem:
+        shapes = [(rows, inner), (columns, inner), *([(columns,)] if biased else [])]
+        return kernels.dense, tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+
+    return make
+
+
+def pairs(rows: int, atoms: int, inner: int, columns: int):
+    def make(dtype: torch.dtype) -> Problem:
+        i, j = indices(atoms - 1, rows), indices(atoms - 1, rows, seed=1, ordered=False)  # the last atom is alone
+        shapes = [(rows, inner), (columns, inner), (columns,), (atoms, 2 * columns)]
+        inputs = tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+        return lambda *x: kernels.pair_dense(*x, i, j), inputs
+
+    return make
+
+
+def activation(rows: int, columns: int, times: bool = True, plus: bool = True):
+    def make(dtype: torch.dtype) -> Problem:
+        inputs = tuple(2 * random(rows, columns, dtype=dtype, seed=n) for n in range(1 + times + plus))
+
+        def function(*x):
+            return kernels.activated(x[0], times=x[1] if times else None, plus=x[-1] if plus else None)
+
+        return function, inputs
+
+    return make
+
+
+def gate(rows: int, columns: int, times: bool = True):
+    def make(dtype: torch.dtype) -> Problem:
+        widths = [2 * columns, columns][: 1 + times]
+        return kernels.gated, tuple(2 * random(rows, n, dtype=dtype, seed=n) for n in widths)
+
+    return make
+
+
+CASES = [
+    Case("dense", "one row", linear(1, 8, 8), small=True),
+    Case("dense", "odd rows, few inputs", linear(13, 6, 32), small=True),
+    Case("dense", "no bias", linear(37, 64, 16, biased=False)),
+    Case("dense", "wide", linear(37, 128, 64)),
+    Case("dense", "few columns", linear(13, 8, 3), empty=True),
+    Case("dense", "nothing", linear(0, 8, 8), empty=True),
+    Case("pair_dense", "one edge", pairs(1, 3, 8, 8), small=True),
+    Case("pair_dense", "odd rows", pairs(13, 5, 8, 16), small=True),
+    Case("pair_dense", "wide", pairs(101, 9, 64, 128)),
+    Case("pair_dense", "nothing", pairs(0, 3, 8, 8), empty=True),
+    Case("activated", "alone", activation(5, 3, times=False, plus=False), small=True),
+    Case("activated", "times", activation(7, 8, plus=False), small=True),
+    Case("activated", "plus", activation(7, 8, times=False), small=True),
+    Case("activated", "times and plus", activation(5, 3), small=True),
+    Case("activated", "wide", activation(37, 64)),
+    Case("activated", "nothing", activation(0, 8), empty=True),
+    Case("gated", "alone", gate(5, 3, times=False), small=True),
+    Case("gated", "times", gate(7, 4), small=True),
+    Case("gated", "wide", gate(37, 64)),
+    Case("gated", "nothing", gate(0, 8), empty=True),
+]
