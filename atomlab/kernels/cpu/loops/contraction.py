@@ -1,10 +1,10 @@
 """Template: polynomials of an atom's features, up to third order, with coefficients of its element and channel.
 
 out[a, m] = Σ_i x_i (c_i + Σ_j x_j (c_ij + Σ_k c_ijk x_k)), each channel on its own: x (A, X, K), out (A, M, K) and
-coefficients (Z, N, K), flat. The terms of m are the rows ones[first[m]:first[m + 1]] = (i, row of c_i or -1, from, to),
-from..to in twos = (j, row of c_ij or -1, from, to), from..to in threes = (k, row of c_ijk). Atoms are sorted by element:
-order[starts[z]:starts[z + 1]]. Work is split by blocks of WIDTH channels, so every number has one writer; ATOMS atoms
-are done at once, since they share coefficients and tables (the last ones twice where fewer are left).
+coefficients (Z, N, K), flat. The terms of m are the rows ones[first[m]:first[m + 1]] = (i, row of c_i or -1, from,
+to), from..to in twos = (j, row of c_ij or -1, from, to), from..to in threes = (k, row of c_ijk). Atoms are sorted by
+element: order[starts[z]:starts[z + 1]]. Work is split by blocks of WIDTH channels, so every number has one writer;
+ATOMS atoms are done at once, since they share coefficients and tables (the last ones twice where fewer are left).
 """
 
 import numpy as np
@@ -177,9 +177,8 @@ def double(
                             one_A, vone_A = fma(two_A, y_A, one_A), fma(vtwo_A, y_A, fma(two_A, vy_A, vone_A))  # each A
                             d_A = fma(gi_A, vtwo_A, fma(vgi_A, two_A, load(d, atj + A * WIDTH)))  # each A
                             store(d, atj + A * WIDTH, d_A)  # each A
-                        v_A = fma(
-                            vone_A, load(y, ati + A * WIDTH), fma(one_A, load(vy, ati + A * WIDTH), v_A)
-                        )  # each A
+                        v_A = fma(one_A, load(vy, ati + A * WIDTH), v_A)  # each A
+                        v_A = fma(vone_A, load(y, ati + A * WIDTH), v_A)  # each A
                         store(d, ati + A * WIDTH, fma(g_A, vone_A, load(d, ati + A * WIDTH)))  # each A
                     store(d_g, (a_A * ms + m) * ks + k, v_A)  # each A
                 for e in range(min(ATOMS, starts[z + 1] - n)):
