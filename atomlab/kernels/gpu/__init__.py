@@ -1,0 +1,49 @@
+"""Kernels for the GPU, in Triton: one file per kind of operation.
+
+Where a formula decides (`formula.py`), the kernels for values, first and second derivatives are made from it: of rows
+by themselves (`pointwise.py`), or of edges, summed over the edges of each atom, bond or sender (`edgewise.py`).
+
+State: every kernel agrees with the reference under Triton's interpreter (TRITON_INTERPRET=1, on the CPU) and compiles
+to machine code for sm_80 and sm_90. None has run on a GPU yet, and nothing is known of their speed:
+`tests/benchmarks/bench_gpu.py` measures both.
+"""
+
+import torch
+
+from . import (
+    angular,
+    classical,
+    contraction,
+    convolution,
+    device,
+    gates,
+    harmonics,
+    manybody,
+    orbitals,
+    radial,
+    segments,
+    waves,
+)
+
+ROOMS = (angular, classical, contraction, convolution, gates, harmonics, manybody, orbitals, radial, segments, waves)
+
+__all__ = ["LEFT_TO_TORCH", "ROOMS", "missing"]
+
+# Operations that stay torch's on a GPU, and why. Their derivatives of any order are torch's too.
+LEFT_TO_TORCH = {
+    "element_linear": "a matrix product for each element, which cuBLAS does",
+    "dense": "a matrix product",
+    "pair_dense": "a matrix product; the rows added to it are a small part",
+    "structure_attention": "matrix products and a softmax of padded structures, which cuBLAS and torch do",
+    "orbital_density": "a matrix product for each degree; the squares that follow are a small part",
+    "zonal_sum": "one matrix product of padded neighbour lists",
+    "zonal_pairs": "padding and one matrix product; its harmonics are ours",
+    "half_edges": "whole numbers, once for each neighbour list",
+}
+
+
+def missing() -> str:
+    """Why these kernels cannot be used here; empty where they can."""
+    if device.INTERPRETED or torch.cuda.is_available():
+        return ""
+    return "needs a CUDA device (or TRITON_INTERPRET=1, which runs its kernels slowly on the CPU, for tests)"

@@ -1,0 +1,87 @@
+"""What a kernel needs around it: whether tensors are its own, its source as a compiled function, and the launch."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import linecache
+import os
+from collections.abc import Callable
+from typing import Any
+from weakref import ref
+
+import torch
+import triton
+from torch import Tensor
+
+from ..dispatch import OPS
+
+__all__ = ["INTERPRETED", "REALS", "compiled", "kept", "launch", "ours", "specified", "warps", "wide"]
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton reads it when a kernel is defined
+REALS = {torch.float32: "tl.float32", torch.float64: "tl.float64"}
+WIDEST = 128  # numbers that one program holds of each row
+
+
+def ours(*tensors: Tensor) -> bool:
+    """Whether these kernels take the tensors: one real type, on a GPU; on the CPU under Triton's interpreter only."""
+    first = tensors[0]
+    place = "cpu" if INTERPRETED else "cuda"
+    return (
+        first.dtype in REALS
+        and all(t.dtype == first.dtype and t.device == first.device for t in tensors)
+        and (first.device.type == place)
+    )
+
+
+@functools.cache
+def compiled(source: str) -> Any:
+    """The function `kernel` of a source text. Triton keeps its machine code on disk by the text's hash."""
+    name = f"<atomlab kernel {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(True), name)  # where Triton reads a function's text
+    space: dict[str, Any] = {"__name__": __name__}
+    exec(compile(source, name, "exec"), space)
+    return space["kernel"]
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *args: Any, warps: int = 4, **constants: Any) -> None:
+    """Start a kernel on the device and the stream of its first tensor; an empty grid starts nothing.
+
+    Arguments are tensors and whole numbers. A Python float would arrive as float32: numbers belong into the source.
+    """
+    if 0 in grid:
+        return
+    first = args[0]
+    with torch.cuda.device(first.device) if first.is_cuda else contextlib.nullcontext():
+        kernel[grid](*args, num_warps=warps, enable_fp_fusion=True, **constants)
+
+
+def specified(op: str) -> Callable:
+    """The reference of an operation, in torch."""
+    return OPS[op]["reference"]
+
+
+def wide(columns: int) -> int:
+    """Numbers of a row that one program takes: a power of two, as Triton's blocks are."""
+    return min(WIDEST, triton.next_power_of_2(max(columns, 1)))
+
+
+def warps(block: int) -> int:
+    """Groups of 32 threads for that many numbers."""
+    return max(1, min(4, block // 32))
+
+
+_kept: dict[tuple, tuple[ref, int, Any]] = {}
+
+
+def kept(tensor: Tensor, what: object, make: Callable[[Tensor], Any]) -> Any:
+    """make(tensor), made once as long as the tensor lives unchanged: indices serve many layers and steps, and asking a
+    GPU for numbers waits for all its work."""
+    if tensor.is_inference():  # has no count of its changes
+        return make(tensor)
+    key = (id(tensor), what)
+    found = _kept.get(key)
+    if found is None or found[0]() is not tensor or found[1] != tensor._version:
+        found = _kept[key] = (ref(tensor, lambda _: _kept.pop(key, None)), tensor._version, make(tensor))
+    return found[2]

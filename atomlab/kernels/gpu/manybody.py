@@ -1,0 +1,136 @@
+"""Many-body functions: their cutoff and norm, dihedral angles, and sums over neighbours."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..dispatch import implements
+from .angular import dot
+from .device import ours, specified
+from .edgewise import Array, Edgewise, term
+from .formula import less, power, sqrt, tanh, where
+from .pointwise import Input, call
+
+
+def _cutoff(r, cutoff):
+    x = 1.0 - r[0] / cutoff[0]
+    return [power(tanh(where(less(x, 0.0), 0.0, x)), 3)]
+
+
+@implements("triton", "tanh_cutoff")
+def tanh_cutoff(lengths: Tensor, cutoff: Tensor | float) -> Tensor:
+    end = cutoff if isinstance(cutoff, Tensor) else lengths.new_tensor(cutoff)
+    if end.shape not in ((), lengths.shape):
+        return NotImplemented
+    given = ((lengths, Input(1)), (end, Input(1, shared=end.ndim < lengths.ndim)))
+    found = call(_cutoff, specified("tanh_cutoff"), lengths.numel(), *given)
+    return found if found is NotImplemented else found.view(lengths.shape)
+
+
+def _norm(x, tiny):
+    return [sqrt(dot(x, x) + tiny * tiny) - tiny]
+
+
+@implements("triton", "safe_norm")
+def safe_norm(x: Tensor, tiny: float = 1e-6) -> Tensor:
+    columns = x.shape[-1] if x.ndim else 0
+    if not 0 < columns <= 32:  # all of a row are variables of the kernel
+        return NotImplemented
+
+    def plain(x):
+        return specified("safe_norm")(x, tiny)
+
+    found = call(_norm, plain, x.numel() // columns, (x, Input(columns)), constants=(tiny,))
+    return found if found is NotImplemented else found.view(x.shape[:-1])
+
+
+def _cross(a, b):
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+
+
+def _torsion(first, second, third, tiny):
+    step = [y - x for x, y in zip(first, second)]
+    a, b = _cross(first, step), _cross(step, [y - x for x, y in zip(second, third)])
+    return [dot(a, b) / sqrt(dot(a, a) * dot(b, b) + tiny)]
+
+
+@implements("triton", "torsion_cosines")
+def torsion_cosines(first: Tensor, second: Tensor, third: Tensor, tiny: float = 1e-6) -> Tensor:
+    def plain(*x):
+        return specified("torsion_cosines")(*x, tiny)
+
+    given = [(x, Input(3)) for x in (first, second, third)]
+    found = call(_torsion, plain, len(first), *given, constants=(tiny,))
+    return found if found is NotImplemented else found.squeeze(1)
+
+
+def _two(own, other, radial):
+    return [own[0] * other[0] * radial[0]]
+
+
+@implements("triton", "many_body_two")
+def many_body_two(coefficients: Tensor, radial: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    if radial.numel() == 0 or not ours(coefficients, radial):
+        return NotImplemented
+    atoms = len(coefficients)
+    arrays = (Array("i", 1), Array("j", 1), Array("edge", 1))
+    made = term(_two, arrays, (Array("i", 1),), coefficients.shape[1], ())
+
+    def plain(own, other, radial):
+        neighbours = other.index_select(0, j) * radial
+        return (own * own.new_zeros(own.shape).index_add(0, i, neighbours),)
+
+    sizes = {"i": atoms, "j": atoms, "edge": len(i)}
+    rule = Edgewise(made, {"i": i, "j": j}, sizes, [coefficients.shape], plain)
+    return rule(coefficients, coefficients, radial)[0]
+
+
+def _moments(other, radial, angular):
+    return [other[0] * radial[0] * y for y in angular]
+
+
+def _squares(own, moments):
+    return [0.5 * own[0] * own[0] * dot(moments, moments)]
+
+
+@implements("triton", "many_body_spherical")
+def many_body_spherical(coefficients: Tensor, radial: Tensor, angular: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    if angular.numel() == 0 or not ours(coefficients, radial, angular):
+        return NotImplemented
+    atoms, functions = coefficients.shape
+    many = angular.shape[2]
+    inputs = (Array("j", 1), Array("edge", 1), Array("edge", many, last=True))
+    made = term(_moments, inputs, (Array("i", many, last=True),), functions, ())
+    shape = (atoms, functions, many)
+
+    def plain(other, radial, angular):
+        return (other.new_zeros(shape).index_add(0, i, (other.index_select(0, j) * radial)[:, :, None] * angular),)
+
+    def squares(own, moments):
+        return 0.5 * own.square() * moments.square().sum(-1)
+
+    rule = Edgewise(made, {"i": i, "j": j}, {"i": atoms, "j": atoms, "edge": len(i)}, [shape], plain)
+    moments = rule(coefficients, radial, angular)[0]
+    given = ((coefficients, Input(1)), (moments, Input(many)))
+    return call(_squares, squares, coefficients.numel(), *given).view(coefficients.shape)
+
+
+def _three(own, b, c, weight):
+    return [own[0] * (b[0] + c[0]) * weight[0]]
+
+
+@implements("triton", "many_body_three")
+def many_body_three(coefficients: Tensor, weight: Tensor, i: Tensor, j: Tensor, k: Tensor) -> Tensor:
+    if weight.numel() == 0 or not ours(coefficients, weight):
+        return NotImplemented
+    atoms = len(coefficients)
+    inputs = (Array("i", 1), Array("j", 1), Array("k", 1), Array("edge", 1))
+    made = term(_three, inputs, (Array("i", 1),), coefficients.shape[1], ())
+
+    def plain(own, b, c, weight):
+        pair = b.index_select(0, j) + c.index_select(0, k)
+        return (own * own.new_zeros(own.shape).index_add(0, i, pair * weight),)
+
+    sizes = {"i": atoms, "j": atoms, "k": atoms, "edge": len(i)}
+    rule = Edgewise(made, {"i": i, "j": j, "k": k}, sizes, [coefficients.shape], plain)
+    return rule(coefficients, coefficients, coefficients, weight)[0]
