@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ..kernels import edge_convolution, element_linear, segment_sum
+from ..kernels import edge_convolution, element_linear, radial_network, segment_sum
 from .couplings import Contraction, Couplings
 from .spherical import tensor_paths
 
@@ -90,14 +90,8 @@ class RadialNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(H, N) -> (H, last size)."""
-        for n in range(self.depth):
-            weight = self.get_submodule(f"layer{n}").weight
-            # the activation's constant goes into the next, much smaller, weight
-            scale = (self.activation if n else 1.0) / math.sqrt(weight.shape[0])
-            x = x @ (weight * scale)
-            if n < self.depth - 1:
-                x = nn.functional.silu(x)
-        return x
+        weights = [self.get_submodule(f"layer{n}").weight for n in range(self.depth)]
+        return radial_network(x, weights, self.activation)
 
 
 class Interaction(nn.Module):

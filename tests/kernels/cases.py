@@ -25,7 +25,8 @@ Problem = tuple[Callable[..., Tensor | tuple[Tensor, ...]], tuple[Tensor, ...]]
 class Case:
     """`op`: the operation that the function calls, once. `empty`: a backend may leave this one to the reference.
 
-    `small`: few enough numbers for gradcheck (finite differences of every input). `slow`: only with --slow.
+    `small`: few enough numbers for gradcheck (finite differences of every input). `slow`: only with --slow. `tiny`: for
+    kernels in an interpreter, which does these alone.
     """
 
     op: str
@@ -34,6 +35,7 @@ class Case:
     small: bool = False
     empty: bool = False
     slow: bool = False
+    tiny: bool = False
 
     def __str__(self) -> str:
         return f"{self.op}-{self.name}"
@@ -62,6 +64,15 @@ def gathers(atoms: int, rows: int, *columns: int, ordered: bool = True) -> Calla
     def make(dtype: torch.dtype) -> Problem:
         index = indices(atoms, rows, ordered=ordered)
         return lambda x: kernels.gather(x, index), (random(atoms, *columns, dtype=dtype),)
+
+    return make
+
+
+def networks(rows: int, *sizes: int) -> Callable[[torch.dtype], Problem]:
+    def make(dtype: torch.dtype) -> Problem:
+        shapes = ((rows, sizes[0]), *itertools.pairwise(sizes))
+        inputs = tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+        return lambda x, *weights: kernels.radial_network(x, weights, 1.7), inputs
 
     return make
 
@@ -140,9 +151,13 @@ CASES = [
     Case("symmetric_contraction", "all", contractions(11, 2, 3, 1, 3, 3)),
     Case("symmetric_contraction", "wide", contractions(9, 2, 2, 2, 3, 48)),
     Case("symmetric_contraction", "nothing", contractions(0, 2, 1, 0, 2, 3), empty=True),
+    Case("radial_network", "one layer", networks(5, 3, 1), small=True),
+    Case("radial_network", "odd", networks(5, 3, 5, 7, 2), small=True),
+    Case("radial_network", "wide", networks(33, 8, 32, 16, 40)),
+    Case("radial_network", "nothing", networks(0, 3, 4, 2), empty=True),
     Case("edge_convolution", "large", convolutions(2_000, 50_000, 0, 1, 1)),
 ]
 
-from . import cases_layers  # noqa: E402 (its cases are made of what stands above)
+from . import cases_layers, cases_tiny  # noqa: E402 (their cases are made of what stands above)
 
-CASES += cases_layers.CASES
+CASES += cases_layers.CASES + cases_tiny.CASES

@@ -1,8 +1,8 @@
 """Kernels for the CPU, compiled by Numba: one file per kind of operation, their loops as templates in `loops/`."""
 
-from . import contraction, convolution, gates, products, segments
+from . import contraction, convolution, gates, perceptron, products, segments, triplets
 
-__all__ = ["contraction", "convolution", "gates", "missing", "products", "segments"]
+__all__ = ["contraction", "convolution", "gates", "missing", "perceptron", "products", "segments", "triplets"]
 
 
 def missing() -> str:

@@ -1,6 +1,6 @@
 """Every operation's specification in plain torch, one file per kind."""
 
-from .angular import edge_lengths, triplet_cosines
+from .angular import edge_lengths, triplet_cosines, triplet_messages
 from .attention import structure_attention
 from .classical import lennard_jones, morse, stillinger_weber_three, stillinger_weber_two
 from .contraction import element_linear, symmetric_contraction
@@ -16,6 +16,7 @@ from .manybody import (
     torsion_cosines,
 )
 from .orbitals import cosine_envelope, gaussian_waves, monomials, orbital_density, orbital_message, orbital_sum
+from .perceptron import radial_network
 from .radial import agnesi_transform, bessel, polynomial_envelope, soft_transform, zbl
 from .segments import gather, segment_sum
 from .waves import spherical_bessel, zonal_harmonics, zonal_pairs, zonal_sum
@@ -36,6 +37,7 @@ __all__ = [
     "segment_sum",
     "edge_lengths",
     "triplet_cosines",
+    "triplet_messages",
     "structure_attention",
     "spherical_bessel",
     "zonal_harmonics",
@@ -53,6 +55,7 @@ __all__ = [
     "soft_transform",
     "zbl",
     "half_edges",
+    "radial_network",
     "pair_sum",
     "edge_convolution",
     "activated",
