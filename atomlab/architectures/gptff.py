@@ -141,7 +141,7 @@ class GPTFF(Trainable):
             side=_sines(lengths_short, self.config["triplet_cutoff"], self.config["radial"]),
             a=a,
             b=b,
-            cosine=cosine[:, None],
+            cosine=cosine,
             batch=graph.batch,
             size=graph.size,
         )

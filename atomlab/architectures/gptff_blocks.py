@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from ..kernels import activated, dense, gated, gather, pair_dense, segment_sum, structure_attention
+from ..kernels import activated, dense, gated, gather, pair_dense, segment_sum, structure_attention, triplet_messages
 
 __all__ = ["AtomAttention", "Bonds", "Layer", "Shape", "on_pairs", "on_rows"]
 
@@ -32,14 +31,9 @@ class Bonds(NamedTuple):
     side: Tensor  # (B, N) radial basis of the short edges
     a: Tensor  # (T,) index among the short edges
     b: Tensor
-    cosine: Tensor  # (T, 1)
+    cosine: Tensor  # (T,)
     batch: Tensor
     size: int
-
-
-def split_linear(layer: nn.Linear, *widths: int) -> list[Tensor]:
-    """The weight of a layer on a concatenation, cut into the parts that act on each member."""
-    return list(layer.weight.split(widths, dim=1))
 
 
 class ThreeBody(nn.Module):
@@ -57,15 +51,16 @@ class ThreeBody(nn.Module):
     def forward(self, x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
         """New edge features (E, e)."""
         # a layer on (x_i, x_j, x_k, e_ij, e_ik) is a sum of a part per bond ij and one per bond ik: far fewer products
-        w_i, w_j, w_k, w_ij, w_ik = split_linear(self.features, *self.widths)
+        w_i, w_j, w_k, w_ij, w_ik = self.features.weight.split(self.widths, dim=1)
         own, i, j = gather(edge, bonds.short), gather(bonds.i, bonds.short), gather(bonds.j, bonds.short)
-        left = gather(linear(x, w_i), i) + gather(linear(x, w_j), j) + linear(own, w_ij, self.features.bias)
-        right = gather(linear(x, w_k), j) + linear(own, w_ik)
-        m = nn.functional.silu(gather(left, bonds.a) + gather(right, bonds.b))
-        m = torch.sigmoid(self.gate(m)) * nn.functional.silu(self.value(m)) * self.angle(bonds.cosine)
-        m = m * gather(self.side_b(bonds.side), bonds.b)
-        total = segment_sum(m, bonds.a, len(bonds.short)) * self.side_a(bonds.side)
-        return edge + segment_sum(total, bonds.short, len(edge))
+        atoms = linear(x, torch.cat([w_i, torch.zeros_like(w_i), w_j, w_k]))
+        bias = torch.cat([self.features.bias, torch.zeros_like(self.features.bias)])
+        pairs = pair_dense(own, torch.cat([w_ij, w_ik]), bias, atoms, i, j)
+        side_a, side_b = on_rows(self.side_a, bonds.side), on_rows(self.side_b, bonds.side)
+        angle = torch.stack([self.angle.weight[:, 0], self.angle.bias])
+        gates = side_by_side(self.value, self.gate)
+        total = triplet_messages(pairs, side_b, bonds.cosine, *gates, angle, bonds.a, bonds.b) * side_a
+        return edge.index_add(0, bonds.short, total)
 
 
 class EdgeUpdate(nn.Module):

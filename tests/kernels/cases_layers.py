@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from atomlab import kernels
@@ -49,7 +51,29 @@ def gate(rows: int, columns: int, times: bool = True):
     return make
 
 
+def three_body(centres: Sequence[int], size: int, lone: int = 0):
+    """Centres with so many edges each, all ordered pairs of which are triplets; `lone` further edges without."""
+
+    def make(dtype: torch.dtype) -> Problem:
+        start, found = 0, []
+        for many in centres:
+            edges = range(start, start + many)
+            found += [(a, b) for a in edges for b in edges if a != b]
+            start += many
+        a, b = torch.tensor(found).T.contiguous() if found else torch.zeros(2, 0, dtype=torch.int64)
+        edges = start + lone
+        shapes = [(edges, 2 * size), (edges, size), (len(a),), (2 * size, size), (2 * size,), (2, size)]
+        inputs = tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+        return lambda *x: kernels.triplet_messages(*x, a, b), inputs
+
+    return make
+
+
 CASES = [
+    Case("triplet_messages", "one pair", three_body([2], 8), small=True),
+    Case("triplet_messages", "odd", three_body([1, 3, 0, 2], 8, lone=1), small=True),
+    Case("triplet_messages", "wide", three_body([5, 1, 9], 64)),
+    Case("triplet_messages", "no triplets", three_body([1, 1], 8), empty=True),
     Case("dense", "one row", linear(1, 8, 8), small=True),
     Case("dense", "odd rows, few inputs", linear(13, 6, 32), small=True),
     Case("dense", "no bias", linear(37, 64, 16, biased=False)),
