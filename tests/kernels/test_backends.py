@@ -5,7 +5,9 @@ The cases are a table of their own (`cases.py`). Backends differ from the refere
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import types
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -20,10 +22,20 @@ BACKENDS = ("numba", "triton")
 # of the largest number of a result: what rounding may leave
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}
 DTYPES = [pytest.param(torch.float64, id="f64"), pytest.param(torch.float32, id="f32")]
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # a process of its own, see test_triton.py
+
+
+def tried(backend: str, case: Case) -> bool:
+    if backend == "triton":
+        return case.tiny if INTERPRETED else torch.cuda.is_available()
+    return not case.tiny and not INTERPRETED
+
+
 PAIRS = [
     pytest.param(case, backend, id=f"{backend}-{case}", marks=[pytest.mark.slow] if case.slow else [])
     for backend in BACKENDS
     for case in CASES
+    if tried(backend, case)
 ]
 
 
@@ -58,6 +70,7 @@ def require(backend: str, case: Case) -> None:
 def derivatives(case: Case, dtype: torch.dtype, device: str = "cpu") -> Iterator[tuple[str, list[Tensor | None]]]:
     """The results, the gradient of a random sum of them, and the gradient of a random sum of that."""
     function, inputs = case.make(dtype)
+    function = on(device, function)
     x = [t.to(device).requires_grad_(True) for t in inputs]
     y = _tuple(function(*x))
     yield "value", [t.detach() for t in y]
@@ -68,6 +81,20 @@ def derivatives(case: Case, dtype: torch.dtype, device: str = "cpu") -> Iterator
     v = [_like(t, 100 + seed) for seed, t in enumerate(used)]
     second = torch.autograd.grad(used, [*x, *g], v, allow_unused=True) if used else [None] * (len(x) + len(g))
     yield "second derivative", [_or_zero(t, like) for t, like in zip(second, [*x, *g])]
+
+
+def on(device: str, function: Callable) -> Callable:
+    """The same function with the tensors that it holds (indices, couplings) on the device."""
+
+    def moved(held):
+        if isinstance(held, list | tuple):
+            return type(held)(moved(part) for part in held)
+        return held.to(device) if isinstance(held, Tensor) else held
+
+    if device == "cpu" or not isinstance(function, types.FunctionType) or function.__closure__ is None:
+        return function
+    cells = tuple(types.CellType(moved(cell.cell_contents)) for cell in function.__closure__)
+    return types.FunctionType(function.__code__, function.__globals__, closure=cells)
 
 
 def _tuple(y):
