@@ -1,14 +1,15 @@
 """What a block of AtomFT costs: inference and a training step for NI = 0 to 4 blocks on an MBNN, and the base alone.
 
-    python tests/benchmarks/bench_atomft.py
+    python tests/benchmarks/bench_atomft.py [--quick]
 
 The AtomFT paper finds both linear in NI, with a slope of 0.2 to 0.3 of the base's inference time. Writes
-results/atomft.json. One thread, CPU time, best of several.
+results/atomft.json (not with --quick). One thread, CPU time, best of several.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -25,7 +26,7 @@ BLOCKS = (0, 1, 2, 3, 4)
 HERE = Path(__file__).parent
 
 
-def best(call, repeats: int = 7) -> float:
+def best(call, repeats: int) -> float:
     """Shortest CPU time in ms."""
     times = []
     for _ in range(repeats):
@@ -48,8 +49,9 @@ def line(values: list[float]) -> tuple[float, float]:
     return float(slope), float(off / (max(values) - min(values)))
 
 
-def main() -> None:
+def main(quick: bool) -> None:
     """Measure and write."""
+    repeats = 2 if quick else 7
     torch.set_num_threads(1)
     cell = bulk("Si", "diamond", a=5.43, cubic=True)
     cell.rattle(0.05, seed=1)
@@ -57,12 +59,12 @@ def main() -> None:
     torch.manual_seed(0)
     base = create("mbnn", elements=["Si"], hidden=(128, 128, 80))
     graph = build(atoms, base.needs).to(dtype=torch.float32)
-    alone = {"inference": best(lambda: outputs(base, graph)), "step": best(lambda: step(base, graph))}
+    alone = {"inference": best(lambda: outputs(base, graph), repeats), "step": best(lambda: step(base, graph), repeats)}
     table = {"inference": [], "step": []}
     for n in BLOCKS:
         model = AtomFT(base, blocks=n)
-        table["inference"].append(best(lambda model=model: outputs(model, graph)))
-        table["step"].append(best(lambda model=model: step(model, graph)))
+        table["inference"].append(best(lambda model=model: outputs(model, graph), repeats))
+        table["step"].append(best(lambda model=model: step(model, graph), repeats))
     result = {"atoms": len(atoms), "blocks": BLOCKS, "base_ms": alone, "ms": table}
     for what, values in table.items():
         slope, off = line(values)
@@ -70,8 +72,9 @@ def main() -> None:
         share = slope / alone["inference"]
         print(f"{what}: base {alone[what]:.1f} ms; NI 0..4: {', '.join(f'{v:.1f}' for v in values)} ms")
         print(f"  slope {share:.2f} of the base's inference, {100 * off:.0f} % off a straight line")
-    (HERE / "results" / "atomft.json").write_text(json.dumps(result, indent=1) + "\n")
+    if not quick:
+        (HERE / "results" / "atomft.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main("--quick" in sys.argv)

@@ -1,8 +1,9 @@
 """One table of all models: parity with their published selves, derivatives, extensivity, smoothness, size, speed.
 
-`make bench`, or `python tests/benchmarks/bench_models.py [NAME ...]`. Writes results/models.md and results/models.json
-beside this file (only when all models are measured). Parity needs the reference data beside the repository. Times are
-CPU time of one thread for energy and forces in float32 (a formula: float64), neighbours given: the fastest of several.
+`make bench`, or `python tests/benchmarks/bench_models.py [--quick] [NAME ...]`. Writes results/models.md and
+results/models.json beside this file (only when all models are measured). Parity needs the reference data beside the
+repository. Times are CPU time of one thread for energy and forces in float32 (a formula: float64), neighbours given:
+the fastest of several.
 """
 
 # ruff: noqa: E402 (threads and the tests' folder come before the imports that need them)
@@ -26,6 +27,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from golden_parity import PARITY
+from shapes import OURS
 
 import atomlab
 from atomlab.analysis.health import Finding, health
@@ -36,11 +38,6 @@ from atomlab.potential import Potential, outputs
 RESULTS = HERE / "results"
 SHARED = Path(os.environ.get("ATOMLAB_SHARED") or HERE.parents[2] / "shared")
 CHECKS = ("forces", "stress", "extensivity", "continuity")
-# the shape of MACE-MP-0b3 and MPA-0, medium
-MPA = {
-    "elements": [*range(1, 84), *range(89, 95)], "channels": 128, "l_nodes": 1, "l_edges": 3, "correlation": 3,
-    "cutoff": 6.0, "radial_basis": 10, "radial_hidden": [64, 64, 64], "transform": "agnesi", "zbl": True,
-}  # fmt: skip
 
 
 @dataclass
@@ -82,7 +79,7 @@ def formula(name: str) -> Callable[[], Potential]:
 # name in the table -> (maker, parity, element, note)
 MODELS: dict[str, tuple[Callable[[], Potential], str, str, str]] = {
     "MACE, si-base": (lambda: atomlab.load("si-base", device="cpu"), "mace", "Si", "embedded"),
-    "MACE, as MPA-0 medium": (created("mace", **MPA), "mace", "Si", "published size, random weights"),
+    "MACE, as MPA-0 medium": (created("mace", **OURS["medium"]), "mace", "Si", "published size, random weights"),
     "MBNN": (created("mbnn"), "", "Si", "random weights"),
     "AtomFT on MBNN": (
         lambda: random(atomlab.create("atomft", base=created("mbnn")())), "", "Si", "random weights",
@@ -197,6 +194,8 @@ def main(names: list[str]) -> None:
     """Measure the named models, or all, and print the table."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", atomlab.errors.Notice)
+    if "--quick" in names:  # a smoke run
+        names = [name for name in names if name != "--quick"] or ["MACE, si-base"]
     rows = []
     for name in names or MODELS:
         rows.append(measured(name))

@@ -1,6 +1,6 @@
 """How long a 60 MB extended XYZ takes to come in: ours and ASE's reader, small molecules and cells of 64 atoms.
 
-CPU seconds of one thread: `make bench`, or `python tests/benchmarks/bench_read.py [MB]`.
+CPU seconds of one thread: `make bench`, or `python tests/benchmarks/bench_read.py [--quick | MB]`.
 """
 
 import sys
@@ -48,4 +48,5 @@ def main(megabytes):
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 60.0)
+    given = sys.argv[1] if len(sys.argv) > 1 else "60"
+    main(2.0 if given == "--quick" else float(given))

@@ -11,7 +11,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 
-__all__ = ["SHAPES", "free_atoms", "mace_batch", "mace_torch", "ours", "silicon", "water"]
+__all__ = ["OURS", "SHAPES", "created", "free_atoms", "mace_batch", "mace_torch", "ours", "silicon", "water"]
 
 # the elements of MACE-MP-0b3 and MPA-0
 ALL = [*range(1, 84), *range(89, 95)]
@@ -27,6 +27,27 @@ SHAPES: dict[str, dict[str, Any]] = {
         "first": RESIDUAL, "then": RESIDUAL, "more": {},
     },
 }  # fmt: skip
+
+
+# the same shapes in our names
+OURS: dict[str, dict[str, Any]] = {
+    "medium": {
+        "elements": ALL, "channels": 128, "l_nodes": 1, "l_edges": 3, "correlation": 3, "cutoff": 6.0,
+        "radial_basis": 10, "radial_hidden": [64, 64, 64], "transform": "agnesi", "zbl": True,
+    },
+    "teaching": {
+        "elements": ALL, "channels": 32, "l_nodes": 0, "l_edges": 2, "correlation": 2, "cutoff": 5.0,
+        "radial_basis": 8, "radial_hidden": [64, 64, 64], "first_interaction": "residual", "interaction": "residual",
+        "average_neighbours": 30.0,
+    },
+}  # fmt: skip
+
+
+def created(shape: str, dtype: str = "float32"):
+    """Ours in that shape with random weights: where nothing is compared with mace-torch, mace-torch is not needed."""
+    import atomlab
+
+    return atomlab.create("mace", **OURS[shape]).to(getattr(torch, dtype)).eval()
 
 
 def free_atoms(elements: list[int]) -> np.ndarray:

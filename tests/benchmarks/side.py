@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +176,13 @@ def _peers() -> dict[str, str]:
         "matscipy",
         "ase",
         "vesin",
-        "gptff",
     ):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+    if find_spec("gptff"):  # from source there is no metadata
+        found["gptff"] = getattr(import_module("gptff"), "__version__", "?")
     return found
 
 

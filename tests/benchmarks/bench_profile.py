@@ -1,0 +1,164 @@
+"""Where the time goes in each call that the table of targets names, and how far it stands from the floor.
+
+    python tests/benchmarks/bench_profile.py [--quick] [CASE ...]
+
+Shares of a call's time under torch's profiler: torch's operations by name, compiled kernels by theirs, and what is left
+(Python between them). Floor: operations at the rate of this machine's matrix product, bytes at that
+of a triad, the larger of both (`floor.py`); for MACE's inference only.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from floor import mace_work, rates
+from shapes import created, silicon, water
+from side import SHARED, alternate, arguments, backends, on, one_thread, quiet, summary, tuned_allocator, write
+from torch.profiler import ProfilerActivity, profile, record_function
+
+import atomlab
+from atomlab.architectures.published import gptff, reann
+from atomlab.build import build
+from atomlab.potential import outputs
+
+WANT = ("energy", "forces", "stress")
+TOP = 10
+
+
+def inference(model, atoms, want=WANT) -> tuple[Callable, Any, Any]:
+    """The call, its model and its graph."""
+    graph = build(atoms, model.needs).to(dtype=model.dtype)
+    return lambda: outputs(model, graph, want), model, graph
+
+
+def step(shape: str) -> tuple[Callable, Any, Any]:
+    """A training step of 4 x 64 Si without its optimiser."""
+    model = created(shape).train()
+    graph = build([silicon(64, seed) for seed in range(1, 5)], model.needs).to(dtype=model.dtype)
+
+    def call():
+        out = outputs(model, graph, ("energy", "forces"), create_graph=True)
+        (out.energy.square().mean() + out.forces.square().mean()).backward()
+
+    return call, None, None
+
+
+def published(read: Callable, path: str, atoms, want=WANT, **options) -> tuple[Callable, Any, Any] | None:
+    """With the published weights, where they are at hand."""
+    file = SHARED / path
+    if not file.exists():
+        return None
+    return inference(read(file, **options).float().eval(), atoms, want)[0], None, None
+
+
+CASES: dict[str, Callable[[], tuple[Callable, Any, Any] | None]] = {
+    "medium": lambda: inference(created("medium"), silicon(64)),
+    "medium-64bit": lambda: inference(created("medium", "float64"), silicon(64)),
+    "medium-water": lambda: inference(created("medium"), water(192)),
+    "teaching": lambda: inference(created("teaching"), silicon(64)),
+    "teaching-64bit": lambda: inference(created("teaching", "float64"), silicon(64)),
+    "teaching-water": lambda: inference(created("teaching"), water(192)),
+    "step-medium": lambda: step("medium"),
+    "step-teaching": lambda: step("teaching"),
+    "gptff": lambda: published(gptff.read, "weights/gptff/gptff_v2.pth", silicon(64)),
+    "gptff-water": lambda: published(gptff.read, "weights/gptff/gptff_v2.pth", water(96)),
+    "dimenetpp": lambda: (
+        inference(atomlab.create("dimenetpp", elements=[14], form="common"), silicon(64), WANT[:2])[0], None, None
+    ),
+    "reann": lambda: published(
+        reann.read, "golden/reann_h2o_weights.npz", water(96), WANT[:2], activation="relu_like"
+    ),
+}  # fmt: skip
+
+
+@contextmanager
+def named_kernels():
+    """Compiled kernels appear in a profile by their names."""
+    modules = [m for name, m in list(sys.modules.items()) if name.startswith("atomlab.") and hasattr(m, "over_rows")]
+    before = [(m, m.over_rows) for m in modules]
+
+    def wrapped(over_rows):
+        def call(function, *args, **kw):
+            with record_function(f"kernel {getattr(function, '__name__', function)}"):
+                return over_rows(function, *args, **kw)
+
+        return call
+
+    for module, original in before:
+        module.over_rows = wrapped(original)
+    try:
+        yield
+    finally:
+        for module, original in before:
+            module.over_rows = original
+
+
+def profiled(call: Callable[[], Any], seconds: float) -> list[dict[str, Any]]:
+    """Shares of the call by name, the largest first, and what no name accounts for."""
+    start = time.process_time()
+    call()
+    repeats = max(1, min(50, int(seconds / max(time.process_time() - start, 1e-6))))
+    with named_kernels(), profile(activities=[ProfilerActivity.CPU]) as found:
+        begun = time.perf_counter()  # the profiler's clock
+        for _ in range(repeats):
+            call()
+        whole = 1e6 * (time.perf_counter() - begun)
+    rows = [(e.key, e.self_cpu_time_total / whole, e.count / repeats) for e in found.key_averages()]
+    rows.sort(key=lambda row: -row[1])
+    listed = [{"name": name, "share": share, "calls": count} for name, share, count in rows[:TOP]]
+    rest = sum(share for _, share, _ in rows[TOP:])
+    left = max(1.0 - sum(share for _, share, _ in rows), 0.0)
+    return [
+        *listed,
+        {"name": f"{max(len(rows) - TOP, 0)} others", "share": rest, "calls": sum(n for *_, n in rows[TOP:])},
+        {"name": "between them (Python)", "share": left, "calls": 0},
+    ]
+
+
+def row(name: str, speed: dict[str, float], quick: bool) -> dict[str, Any] | None:
+    """Time, profile and floor of one case with each backend."""
+    torch.manual_seed(0)
+    made = CASES[name]()
+    if made is None:
+        print(f"  {name}: its published weights are not here", flush=True)
+        return None
+    call, model, graph = made
+    calls = {f"ours {backend}": on(backend, call) for backend in backends()}
+    found = {"case": "profile", "shape": name, "dtype": "", "system": ""} | summary(
+        alternate(calls, rounds=5, warm=2, least=2, seconds=20, quick=quick)
+    )
+    found["profile"] = {who: profiled(each, 0.1 if quick else 1.0) for who, each in calls.items()}
+    if model is not None:
+        work, dtype = mace_work(model, graph), str(model.dtype).removeprefix("torch.")
+        found["work"] = work
+        found["floor_ms"] = {
+            "all": max(work["total"] / speed[f"gflops_{dtype}"], work["mb"] / speed["gbytes"]),
+            "without the radial network": max(
+                work["without_mlp"] / speed[f"gflops_{dtype}"], work["mb"] / speed["gbytes"]
+            ),
+        }
+    for who, ms in found["ms"].items():
+        top = ", ".join(f"{r['name']} {100 * r['share']:.0f} %" for r in found["profile"][who][:5])
+        against = f", {ms / found['floor_ms']['all']:.1f} of the floor" if "floor_ms" in found else ""
+        print(f"  {name} {who}: {ms:.2f} ms{against}; {top}", flush=True)
+    return found
+
+
+def main() -> None:
+    """All cases, or those named."""
+    given = arguments(__doc__.split("\n")[0], *CASES)
+    quiet()
+    one_thread()
+    allocator, speed = tuned_allocator(), rates()
+    print("  " + ", ".join(f"{name} {value:.0f}" for name, value in speed.items()))
+    rows = [row(name, speed, given.quick) for name in given.cases]
+    write("bench_profile", [r for r in rows if r], given, allocator=allocator, rates=speed)
+
+
+if __name__ == "__main__":
+    main()

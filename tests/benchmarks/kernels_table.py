@@ -1,0 +1,284 @@
+"""results/kernels.md from the JSON files: targets and what was reached, times, scaling, the profile of what was not.
+
+    python tests/benchmarks/kernels_table.py [FOLDER OF THE JSON FILES]
+
+Measures nothing. A ratio is of medians of one run; ours is the compiled backend where it was there, else the reference.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+FILES = (
+    "against_mace",
+    "against_others",
+    "against_steps",
+    "against_lists",
+    "bench_scaling",
+    "bench_start",
+    "bench_md",
+    "bench_profile",
+)
+Row = dict[str, Any]
+
+
+@dataclass
+class Target:
+    """One line of the table of targets; `reached` is None where nothing could be measured."""
+
+    what: str
+    against: str
+    asked: str
+    reached: float | None
+    met: bool
+    told: str
+    note: str = ""
+    profile: str = ""
+
+
+def mine(row: Row) -> str:
+    """Which of a row's times is ours."""
+    names = [name for name in row.get("ms") or row.get("mb") or {} if name.startswith("ours")]
+    return next((name for name in names if "numba" in name), names[0] if names else "")
+
+
+class Results:
+    """All rows of all files."""
+
+    def __init__(self, folder: Path):
+        self.files = {name: folder / f"{name}.json" for name in FILES}
+        self.data = {name: json.loads(path.read_text()) for name, path in self.files.items() if path.exists()}
+
+    def rows(self, case: str, **fixed: str) -> list[Row]:
+        """Rows of a case with these values."""
+        every = [row for data in self.data.values() for row in data["rows"] if row["case"] == case]
+        return [row for row in every if all(row.get(key) == value for key, value in fixed.items())]
+
+    def stamps(self) -> list[Row]:
+        """Of every file, the stamps of its rows without repetition."""
+        found = {json.dumps(r["machine"], sort_keys=True): r["machine"] for d in self.data.values() for r in d["rows"]}
+        return list(found.values())
+
+
+def ratio_targets(results: Results, case: str, against: str, asked: float, name: str, **fixed: str) -> Iterator[Target]:
+    """One target per row of a case: `against` over ours, at least `asked`."""
+    found = results.rows(case, **fixed)
+    if not found:
+        yield Target(name, against, f"{asked:g}x", None, False, "not measured")
+    for row in found:
+        label = ", ".join(x for x in (name, row["dtype"], row["system"]) if x)
+        who, ms = mine(row), row["ms"]
+        if against not in ms or not who:
+            yield Target(label, against, f"{asked:g}x", None, False, "not compared", row.get("why", "not at hand"))
+            continue
+        value = ms[against] / ms[who]
+        told = f"{number(ms[against])} -> {number(ms[who])} ms ({who.removeprefix('ours ')})"
+        yield Target(label, against, f"{asked:g}x", value, value >= asked, f"{value:.1f}x", told, profile_of(row))
+
+
+def profile_of(row: Row) -> str:
+    """Which profile belongs to a row."""
+    case, shape, wide = row["case"], row["shape"], "water" in row["system"]
+    if case == "step":
+        return f"step-{shape}"
+    if case in ("inference", "calculator"):
+        return shape + ("-water" if wide else "-64bit" if row["dtype"] == "float64" else "")
+    return f"{case}-water" if case == "gptff" and wide else case
+
+
+def targets(results: Results) -> list[Target]:
+    """All of them, in order."""
+    mace, made = "mace-torch", []
+    made += ratio_targets(results, "inference", mace, 25, "medium, energy + forces + stress", shape="medium")
+    made += ratio_targets(
+        results, "calculator", "symmetrix-xl plain", 5, "medium, through ASE on both sides", shape="medium"
+    )
+    made += ratio_targets(results, "inference", mace, 10, "teaching, energy + forces + stress", shape="teaching")
+    made += ratio_targets(results, "step", mace, 8, "training step, medium", shape="medium")
+    made += ratio_targets(results, "step", mace, 4, "training step, teaching", shape="teaching")
+    for row in results.rows("memory", shape="medium"):
+        theirs, ours = row["mb"][mace], row["mb"][mine(row)]
+        note = f"{theirs:.0f} -> {ours:.0f} MB above the loaded model"
+        name = f"peak memory, medium, {row['dtype']}, {row['system']}"
+        told = f"1/{theirs / max(ours, 1e-9):.1f}"
+        made.append(Target(name, mace, "at most 1/5", ours / theirs, ours * 5 <= theirs, told, note, "medium"))
+    made += ratio_targets(results, "gptff", "theirs", 3, "GPTFF v2")
+    made += ratio_targets(results, "dimenetpp", "theirs", 5, "DimeNet++, quarter size")
+    made += ratio_targets(results, "reann", "theirs", 2, "REANN, lists given")
+    made += ratio_targets(results, "reann with lists", "theirs", 2, "REANN, lists searched by both")
+    return made + list(_single(results))
+
+
+def _single(results: Results) -> Iterator[Target]:
+    """Targets that are no ratio to another program."""
+    for row in results.rows("epoch"):
+        for backend, value in row["ratio"].items():
+            told = f"{value:.3f}"
+            yield Target(
+                f"EquiREANN's epoch over REANN's, {backend}", "each other", "within 5 %", value, value <= 1.05, told
+            )
+    for row in results.rows("threads"):
+        note = f"{row['gain']:.2f}x; two processes of products {row['gemm_gain']:.2f}x; {row['pairs']} pairs"
+        name = f"two threads against one, {row['shape']}, {row['dtype']}, {row['system']}"
+        share = row["share"]
+        yield Target(name, "ours", "0.85 of the products'", share, share >= 0.85, f"{share:.2f}", note, "medium")
+    for row in results.rows("start"):
+        if "empty" in row["system"]:
+            value = row["first_s"]
+            note = f"compiled kernels serve after {row['settled_s']:.0f} s"
+            yield Target(
+                f"first call without a cache, {row['shape']}", "-", "< 2 s", value, value < 2, f"{value:.2f} s", note
+            )
+    for row in results.rows("md"):
+        for backend, value in row["steps_per_s"].items():
+            ase, model = 100 * row["ase_share"][backend], 100 * row["model_share"][backend]
+            note = f"ASE itself {ase:.0f} % of a step, the model {model:.0f} %"
+            name = f"MD of 64 Si through ASE, si-base, {backend}"
+            yield Target(name, "-", ">= 100 steps/s", value, value >= 100, f"{value:.0f} steps/s", note)
+
+
+def number(value: float) -> str:
+    """Three digits."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows]) + "\n"
+
+
+def times(results: Results, title: str, *cases: str) -> str:
+    """All times of some cases, with every program as a column."""
+    rows = [row for case in cases for row in results.rows(case) if row["ms"]]
+    if not rows:
+        return ""
+    programs = list(dict.fromkeys(name for row in rows for name in row["ms"]))
+    lines = []
+    for row in rows:
+        label = ", ".join(x for x in (row["case"], row["shape"], row["dtype"], row["system"]) if x)
+        off = row.get("deviation")
+        cells = [number(row["ms"][name]) if name in row["ms"] else "" for name in programs]
+        lines.append([label, *cells, "" if off is None else f"{off:.0e}", str(row["turns"])])
+    return f"\n## {title}\n\n{table(['ms', *programs, 'forces off by', 'turns'], lines)}"
+
+
+def sizes(results: Results) -> str:
+    """ms per atom against size."""
+    rows = results.rows("sizes")
+    if not rows:
+        return ""
+    programs = list(dict.fromkeys(name for row in rows for name in row["ms"]))
+    head = ["ms/atom", "edges", *programs]
+    lines = []
+    for row in rows:
+        ms = [number(row["ms"][n] / row["atoms"]) if n in row["ms"] else "" for n in programs]
+        lines.append([f"{row['shape']}, {row['system']}", str(row["edges"]), *ms])
+    return f"\n## From 8 to 10,648 atoms\n\nSilicon, float32, energy + forces + stress.\n\n{table(head, lines)}"
+
+
+def floors(results: Results) -> str:
+    """How far MACE's inference stands from the least work."""
+    rows = [row for row in results.rows("profile") if "floor_ms" in row]
+    if not rows:
+        return ""
+    speed = results.data["bench_profile"]["rates"]
+    lines = []
+    for row in rows:
+        w, ours = row["work"], row["ms"][mine(row)]
+        all_, less = row["floor_ms"]["all"], row["floor_ms"]["without the radial network"]
+        parts = " / ".join(f"{w[p]:.0f}" for p in ("mlp", "gemm", "convolution", "contraction", "density"))
+        lines.append(
+            [row["shape"], f"{w['total']:.0f}", parts, f"{w['mb']:.0f}", number(all_), number(less), number(ours),
+             f"{ours / all_:.1f}", f"{ours / less:.1f}"]
+        )  # fmt: skip
+    head = ["", "MFLOP", "radial network / products / convolution / contraction / density", "MB", "floor, ms",
+            "floor without the network, ms", "ours, ms", "ours / floor", "ours / floor without"]  # fmt: skip
+    text = (
+        f"Matrix products {speed['gflops_float32']:.0f} (float32) and {speed['gflops_float64']:.0f} (float64) GFLOP/s, "
+        f"triad {speed['gbytes']:.0f} GB/s, one thread; counted by `floor.py`. A table in place of the radial network "
+        "is used in float32."
+    )
+    return f"\n## The floor\n\n{text}\n\n{table(head, lines)}"
+
+
+def profiles(results: Results, unmet: list[Target]) -> str:
+    """Where the time goes in what was not reached."""
+    names = list(dict.fromkeys(t.profile for t in unmet if t.profile))
+    rows = {row["shape"]: row for row in results.rows("profile")}
+    lines = []
+    for name in names:
+        row = rows.get(name)
+        if row is None:
+            continue
+        who = mine(row)
+        parts = [f"{p['name']} {100 * p['share']:.0f} %" for p in row["profile"][who] if p["share"] >= 0.02]
+        lines.append([name, f"{number(row['ms'][who])} ms", ", ".join(parts)])
+    if not lines:
+        return ""
+    return f"\n## Where the time goes in what was not reached\n\n{table(['', 'ours', 'shares'], lines)}"
+
+
+def machines(results: Results) -> str:
+    """The machine and the programs, once each; then when, at which commit and under which load."""
+    whats: dict[str, list[str]] = {}
+    for m in sorted(results.stamps(), key=lambda m: m["date"]):
+        versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
+        processor = f"{m['processor']} ({', '.join(m['instructions'])}), {m['cores']} cores, {m['memory_gb']} GB"
+        what = f"{processor}; Python {m['python']}, {versions}"
+        state = f", {m['state']}" if m["state"] else ""
+        kind = ", SMOKE RUN" if m["quick"] else ""
+        whats.setdefault(what, []).append(f"{m['date']} at {m['commit']} (load {m['load'][0]}{state}{kind})")
+    return "".join(f"- {what}: {'; '.join(whens)}.\n" for what, whens in whats.items())
+
+
+def page(results: Results) -> str:
+    """The whole file."""
+    all_targets = targets(results)
+    lines = [
+        [t.what, t.against, t.asked, t.told, "yes" if t.met else "**no**" if t.reached is not None else "-", t.note]
+        for t in all_targets
+    ]
+    unmet = [t for t in all_targets if not t.met and t.reached is not None]
+    loaded = any(m["quick"] for m in results.stamps())
+    title = "# What the kernels reach" + (" (SMOKE RUN: these are no measurements)" if loaded else "")
+    allocators = {data["allocator"] for data in results.data.values() if "allocator" in data}
+    others = ("gptff", "dimenetpp", "reann", "reann with lists")
+    more = times(results, "MACE", "inference", "step", "calculator")
+    more += times(results, "Other models beside their own programs", *others)
+    more += times(results, "Training steps of the other models", "training step")
+    more += times(results, "Models that have no other program here", "no peer")
+    more += times(results, "CHGNet's own inference beside GPTFF v2", "chgnet")
+    more += times(results, "An epoch", "epoch")
+    more += times(results, "Neighbour lists", "lists") + sizes(results)
+    return f"""{title}
+
+Made by `make bench` (`tests/benchmarks/`; this page by `kernels_table.py` from the JSON files beside it). Compared
+programs alternate in one process; times are CPU time of one thread, medians; ratios are of medians of one run, with the
+same weights on both sides. Allocator: {"; ".join(sorted(allocators))};
+peak memory is measured with the allocator untouched.
+
+{table(["", "against", "asked", "reached", "met", "times"], lines)}
+{machines(results)}{profiles(results, unmet)}{floors(results)}{more}"""
+
+
+def main() -> None:
+    """Read, write, say what is not reached."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "results"
+    results = Results(folder)
+    if not results.data:
+        sys.exit(f"no results in {folder}: run `make bench` first")
+    (folder / "kernels.md").write_text(page(results), encoding="utf-8")
+    for t in targets(results):
+        word = "met    " if t.met else "NOT MET" if t.reached is not None else "absent "
+        print(f"  {word} {t.what}: {t.told} ({t.asked})")
+    print(f"written: {folder / 'kernels.md'}")
+
+
+if __name__ == "__main__":
+    main()
