@@ -56,14 +56,22 @@ class FinetuneSpec(ModelSpec, _Data, FinetuneSettings, ProbeSettings):
     kind: Literal["finetune"] = "finetune"
     model: str = setting(..., "Base model, by name or file", role="model", first=True)
     data: str = setting(..., "Data set, by name or file", role="data", first=True)
-    strategy: Literal["naive", "transfer", "atomft", "scratch"] = setting(
+    strategy: Literal["naive", "transfer", "replay", "lora", "atomft", "scratch"] = setting(
         "naive",
         "naive: all weights go on learning. transfer: elements that the base does not know start from their relatives. "
+        "replay: a new head learns the new data while data of the base's kind keep the base's head what it is. "
+        "lora: low-rank additions to the base's matrices are learned, and merged in the end. "
         "atomft: the base stays as it is, and a bounded correction is learned on top. "
         "scratch: random weights in the base's shape, to compare with",
         main=True,
     )
     head: str | None = setting(None, "Head of the base to go on from; by default its first")
+    replay: str | None = setting(
+        None,
+        "Strategy replay: data of the kind that the base learned from, by name or file; a set that is larger than the "
+        "memory as a store (.lmdb)",
+        role="data",
+    )
     scratch_twin: bool = setting(
         False,
         "Train the same model from random weights beside it, to see what the base is worth; twice the time",

@@ -10,6 +10,7 @@ from ..tasks import FinetuneSpec
 from .arms import Arm, carry_out
 from .loading import divided
 from .probes import watches
+from .replay import selection
 
 __all__ = ["run"]
 
@@ -21,7 +22,8 @@ def run(spec: FinetuneSpec, io: RunIO) -> None:
     base = checkpoint.load(located(spec.model, io), device=spec.device, dtype=spec.dtype, head=spec.head)
     parts = divided(spec, io)
     options = {"seed": spec.seed, "head": spec.head}
-    plan = prepare(spec.strategy, settings, base, parts.train, parts.valid, **options)
+    chosen = selection(spec, io)
+    plan = prepare(spec.strategy, settings, base, parts.train, parts.valid, select=chosen, **options)
     arms = [Arm("finetune", plan, io, watches(spec, plan, parts, io, base.head_index(spec.head)))]
     if spec.scratch_twin and spec.strategy != "scratch":
         twin = settings_of("scratch", spec, others=True)

@@ -20,6 +20,9 @@ from .curves import SHOWN, curves, parity, probed
 STRATEGIES = {
     "naive": ("go on training", "All weights of the base go on learning from the new frames."),
     "transfer": ("element transfer", "New elements start from their nearest known relative; then all weights learn."),
+    "replay": ("replay", "A new head learns the new frames; data of the base's kind keep the old head as it is."),
+    "lora": ("low-rank additions", "The base's matrices stay; small additions learn, and are merged in the end."),
+    "atomft": ("bounded correction", "The base stays as it is; a bounded correction per atom learns on top of it."),
     "scratch": ("from scratch", "Random weights; nothing of the base is used."),
 }
 
