@@ -16,7 +16,7 @@ from .entry import Entry
 
 NO_NEEDS = Needs()
 
-__all__ = ["batch_indices", "batches", "graph_of"]
+__all__ = ["batch_indices", "batches", "gathered", "graph_of"]
 
 
 def graph_of(entry: Entry, needs: Needs, head: int = 0, cache: bool = True) -> Graph:
@@ -53,7 +53,15 @@ def batches(
     if len(heads) != len(dataset):
         raise InputError("`head` is one index, or one for each structure", got=len(heads), allowed=len(dataset))
     for chosen in batch_indices(dataset, needs, structures, atoms, edges, seed, epoch, shuffle, cache)[start:]:
-        yield collate([graph_of(dataset.entries[k], needs, heads[k], cache) for k in chosen])
+        yield gathered(dataset, chosen, needs, heads, cache)
+
+
+def gathered(
+    dataset: Dataset, chosen: Sequence[int], needs: Needs, head: int | Sequence[int] = 0, cache: bool = True
+) -> Graph:
+    """One graph of the structures `chosen`; head and cache as in `batches`."""
+    heads = [head] * len(chosen) if isinstance(head, int) else [head[k] for k in chosen]
+    return collate([graph_of(dataset.entries[k], needs, h, cache) for k, h in zip(chosen, heads)])
 
 
 def batch_indices(

@@ -105,8 +105,8 @@ def located(value: str, io: RunIO) -> str:
 
 
 def prepare_torch(spec: Spec) -> None:
-    """Threads and seed of this run."""
+    """Threads and seed of this run; its processes share the machine's cores."""
     import torch
 
-    torch.set_num_threads(spec.threads or threads())
+    torch.set_num_threads(spec.threads or max(1, threads() // getattr(spec, "processes", 1)))
     torch.manual_seed(spec.seed)

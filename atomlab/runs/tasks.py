@@ -25,7 +25,7 @@ __all__ = ["TASKS", "CheckSpec", "EvaluateSpec", "FinetuneSpec", "GenerateSpec",
 
 
 class _Data(BaseModel):
-    """Which structures are learned from, and which the errors are measured on."""
+    """Which structures are learned from, which the errors are measured on, and by how many processes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,6 +48,13 @@ class _Data(BaseModel):
         "What stays together: random (single structures), group, composition, config_type or another key, given",
     )
     left_out: list[int] = setting([], "Numbers of frames that take no part")
+    processes: int = setting(
+        1,
+        "Processes that share every batch, each with a GPU of its own or its part of the cores; the curve is that "
+        "of one process",
+        ge=1,
+        le=1024,
+    )
 
 
 class FinetuneSpec(ModelSpec, _Data, FinetuneSettings, ProbeSettings):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Any
 
 import torch
 
-from ..data.loader import batch_indices, batches
+from ..data.loader import batch_indices
 from ..graph import Graph
 from ..potential import Outputs, outputs
-from ..predict import CACHE_ATOMS
+from .distributed import order_of, share_of
 from .energies import symbols
 from .events import Clock, Diverged, Event, metric
 from .losses import residuals
@@ -35,7 +33,9 @@ def fit(plan: Plan, state: State | None = None, probes: Sequence[Probe] = ()) ->
     `finish(plan, state)` for the same. Raises `Diverged`.
     """
     state = State(plan) if state is None else state
-    clock, graphs = Clock(plan, state), _graphs(plan, state)
+    clock, graphs = Clock(plan, state), _batches(plan, state)
+    if state.team:
+        state.team.sync(plan)
     while True:
         if due(plan, state):
             yield from validate(plan, state, clock, probes)
@@ -48,7 +48,7 @@ def fit(plan: Plan, state: State | None = None, probes: Sequence[Probe] = ()) ->
         if state.stage != plan.stage(state.epoch).name:
             yield _enter_stage(plan, state)
         with clock.running():
-            event = _step(plan, state, next(graphs))
+            event = _step(plan, state, *next(graphs))
         yield event
         yield from clock.occasional()
     metrics = finish(plan, state)
@@ -64,24 +64,17 @@ def fit(plan: Plan, state: State | None = None, probes: Sequence[Probe] = ()) ->
     )
 
 
-def _graphs(plan: Plan, state: State) -> Iterator[Graph]:
-    """The batches from the state's position on, epoch after epoch, each epoch in an order of its own."""
-    potential = plan.potential
+def _batches(plan: Plan, state: State) -> Iterator[tuple[Graph, list[int]]]:
+    """The batches from the state's position on, epoch after epoch, each epoch in an order of its own: this process's
+    share as a graph, and the structures of the whole batch."""
     while True:
-        epoch, found = state.epoch, 0
-        heads = plan.head if plan.mix is None else plan.mix.heads
-        order = batches(plan.train, potential.needs, **_order(plan, epoch), head=heads)
-        for graph in islice(order, state.batch, None):
+        epoch, found, order = state.epoch, 0, order_of(plan, state.epoch)
+        for chosen in batch_indices(plan.train, plan.potential.needs, **order)[state.batch :]:
             found += 1
-            yield graph.to(potential.device, potential.dtype)
+            mine = chosen[:: state.team.size] if state.team else chosen
+            yield share_of(plan, mine, order["cache"]), chosen
         if not found or state.epoch == epoch:
             raise RuntimeError(f"The loader gave {found} batches after batch {state.batch} of epoch {epoch}.")
-
-
-def _order(plan: Plan, epoch: int) -> dict[str, Any]:
-    """How the training set is cut and ordered in an epoch: a function of seed and epoch alone."""
-    cache = bool(plan.train.sizes.sum() <= CACHE_ATOMS)
-    return {**plan.batch, "shuffle": True, "seed": plan.seed, "epoch": epoch, "cache": cache}
 
 
 def _enter_stage(plan: Plan, state: State) -> Event:
@@ -91,26 +84,30 @@ def _enter_stage(plan: Plan, state: State) -> Event:
     return Event("stage", {"name": stage.name, "epoch": state.progress, "step": state.step, **weights})
 
 
-def _step(plan: Plan, state: State, graph: Graph) -> Event:
-    """One step of the optimiser on one batch."""
-    stage, n = plan.stage(state.epoch), len(plan.train)
-    reached = (state.progress + graph.size / n) / plan.epochs
+def _step(plan: Plan, state: State, graph: Graph, chosen: Sequence[int]) -> Event:
+    """One step of the optimiser on the batch of the structures `chosen`, of which `graph` is this process's share."""
+    stage, n, team = plan.stage(state.epoch), len(plan.train), state.team
+    reached = (state.progress + len(chosen) / n) / plan.epochs
     plan.optimiser.set_rate(state.optimiser, plan.schedule(reached) * stage.rate)
     state.optimiser.zero_grad(set_to_none=True)
+    if team:
+        team.begin(plan, state.epoch, state.batch)
     with state.random():
         out = outputs(plan.potential, graph, stage.loss.want, create_graph=True)
-    r = residuals(out, graph)
+    r = residuals(out, graph) if team is None else team.joined(residuals(out, graph))
     loss = plan.loss(stage, r)
     if loss is not None:
         loss.backward()
+        if team:
+            team.summed(plan)
         norm = clip_gradients(_trained(state), plan.clip)
         value = float(loss.detach())
-        _check(plan, state, graph, out, value, norm)
+        _check(plan, state, chosen, value, norm)
         state.optimiser.step()
         state.ema.update()
         state.running.add(value, r.of(plan.head))  # errors are the validated head's, beside those of its validation
     state.step, state.stage_steps = state.step + 1, state.stage_steps + 1
-    state.batch, state.structures = state.batch + 1, state.structures + graph.size
+    state.batch, state.structures = state.batch + 1, state.structures + len(chosen)
     if state.structures >= n:
         state.epoch, state.batch, state.structures = state.epoch + 1, 0, 0
     if state.step % plan.report_every or not state.running.steps:
@@ -125,7 +122,7 @@ def _trained(state: State) -> list[torch.nn.Parameter]:
     return [p for row in state.optimiser.param_groups for p in row["params"]]
 
 
-def _check(plan: Plan, state: State, graph: Graph, out: Outputs, loss: float, norm: float) -> None:
+def _check(plan: Plan, state: State, chosen: Sequence[int], loss: float, norm: float) -> None:
     """Stop before a step that would ruin the weights, and say where it happened."""
     if math.isfinite(loss) and math.isfinite(norm):
         if state.stage_steps < FIRST_STEPS:
@@ -137,15 +134,16 @@ def _check(plan: Plan, state: State, graph: Graph, out: Outputs, loss: float, no
         what = f"the loss has exploded to {loss:.3g}, from at most {state.highest:.3g} at the start of this stage"
     else:
         what = f"the loss is {loss:.3g} and the gradient's norm {norm:.3g}"
+    graph = share_of(plan, chosen, cache=False)  # the whole batch
+    blame = _culprit(graph, outputs(plan.potential, graph, plan.stage(state.epoch).loss.want), chosen)
     plan.potential.load_state_dict(state.best["weights"])
     kept = (
         f"the best weights so far, of epoch {state.best['epoch']:.3g}" if state.best["epoch"] else "the first weights"
     )
     state.finished = "the loss diverged"
-    frames = batch_indices(plan.train, plan.potential.needs, **_order(plan, state.epoch))[state.batch]
     raise Diverged(
         f"Training stopped at step {state.step + 1} (epoch {state.progress:.3g}): {what}. "
-        f"{_culprit(graph, out, frames)} Kept: {kept}. Lower the learning rate, or look at that structure's labels."
+        f"{blame} Kept: {kept}. Lower the learning rate, or look at that structure's labels."
     )
 
 

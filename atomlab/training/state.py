@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,6 +15,9 @@ from ..errors import InputError
 from .metrics import Running
 from .optim import Ema
 from .plan import Plan
+
+if TYPE_CHECKING:
+    from .distributed import Team
 
 __all__ = ["ALL_DONE", "State"]
 
@@ -48,6 +51,7 @@ class State:
         self.finished = ""  # why it ended
         self.best: dict[str, Any] = {"loss": None, "epoch": None, "weights": None}
         self.running = Running()
+        self.team: Team | None = None  # the other processes, where several train together; never saved
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
             self.rng = torch.random.get_rng_state()

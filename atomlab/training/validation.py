@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..potential import Potential
-from ..predict import budget, evaluate
+from ..predict import Predictions, budget, evaluate
+from .distributed import sets_of
 from .energies import fit_constant
 from .events import Clock, Diverged, Event, metric
 from .losses import of_predictions
@@ -37,10 +38,10 @@ def finish(plan: Plan, state: State) -> dict[str, float]:
             parameter.requires_grad_(True)
     if plan.forces_only:
         fit_constant(potential, plan.own, plan.head)
+    state.team = None  # what is left to do is done here alone
     if not plan.valid:
         return _held(plan, state)[1]
-    found = evaluate(potential, plan.valid, batch=_budget(plan, state), want=plan.want, head=plan.head)
-    return {**flat(found.errors()), **_held(plan, state)[1]}
+    return {**flat(_evaluated(plan, state, 0, plan.head).errors()), **_held(plan, state)[1]}
 
 
 def due(plan: Plan, state: State) -> bool:
@@ -86,7 +87,7 @@ def _validation(plan: Plan, state: State) -> tuple[float | None, dict[str, float
     """Loss under the last stage's weights, so that all validations of a run compare, and the errors."""
     if not plan.valid:
         return None, _held(plan, state)[1]
-    found = evaluate(plan.potential, plan.valid, batch=_budget(plan, state), want=plan.want, head=plan.head)
+    found = _evaluated(plan, state, 0, plan.head)
     loss = plan.stages[-1].loss(of_predictions(found))
     values = flat(found.errors())
     if plan.forces_only:
@@ -108,12 +109,20 @@ def _validation(plan: Plan, state: State) -> tuple[float | None, dict[str, float
 def _held(plan: Plan, state: State) -> tuple[float, dict[str, float]]:
     """Of the sets beside the validation set: their weighted loss, and their errors under their own names."""
     total, values = 0.0, {}
-    for held in plan.mix.held if plan.mix else ():
-        found = evaluate(plan.potential, held.data, batch=_budget(plan, state), want=plan.want, head=held.head)
+    for which, held in enumerate(plan.mix.held if plan.mix else (), 1):
+        found = _evaluated(plan, state, which, held.head)
         loss = plan.stages[-1].loss(of_predictions(found)) if held.weight > 0 else None
         total += 0.0 if loss is None else held.weight * float(loss)
         values |= {f"{held.name}_{name}": value for name, value in flat(found.errors()).items()}
     return total, values
+
+
+def _evaluated(plan: Plan, state: State, which: int, head: int) -> Predictions:
+    """The model as it is on one of the sets that are validated, by all processes of the training."""
+    batch = _budget(plan, state)
+    if state.team:
+        return state.team.evaluate(plan, which, head, batch)
+    return evaluate(plan.potential, sets_of(plan)[which], batch=batch, want=plan.want, head=head)
 
 
 def _budget(plan: Plan, state: State) -> int:

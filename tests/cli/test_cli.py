@@ -68,7 +68,7 @@ def test_every_task_has_a_command_that_names_all_its_settings(kind: str, capsys)
         ("count x --trouble halts", "'trouble' has no such choice.*Did you mean 'halt'"),
         ("count x --weights [1,", "no list and no table in YAML"),
         ("finetune si-base", "required: DATA"),
-        ("finetune si-base sw-ge --strategy lora", "'strategy' has no such choice"),
+        ("finetune si-base sw-ge --strategy laura", "'strategy' has no such choice"),
         ("md nowhere/model.safetensors", "no such file"),
         ("watch nothing", "no such run"),
         ("run nothing.yaml", "no such spec"),
