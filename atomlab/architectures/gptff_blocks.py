@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from ..kernels import activated, dense, gated, gather, pair_dense, segment_sum, structure_attention, triplet_messages
+from ..kernels import dense, gather, pair_dense, segment_sum, structure_attention, triplet_messages
 
 __all__ = ["AtomAttention", "Bonds", "Layer", "Shape", "on_pairs", "on_rows"]
 
@@ -75,8 +75,8 @@ class EdgeUpdate(nn.Module):
 
     def forward(self, x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
         """New edge features (E, e)."""
-        y = gated(on_pairs(*side_by_side(self.value, self.gate), x, edge, bonds))
-        return activated(on_rows(self.out, y), times=on_rows(self.radial, bonds.radial), plus=edge)
+        y = on_pairs(*side_by_side(self.value, self.gate), x, edge, bonds, after="gate")
+        return on_rows(self.out, y, after="silu", times=on_rows(self.radial, bonds.radial), plus=edge)
 
 
 class Convolution(nn.Module):
@@ -93,14 +93,15 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
         """New node features (A, n)."""
-        g = activated(on_pairs(self.features.weight, self.features.bias, x, edge, bonds))
-        z = dense(g, *side_by_side(self.value, self.gate))
-        return x + segment_sum(gated(z, times=on_rows(self.radial, bonds.radial)), bonds.i, len(x))
+        g = on_pairs(self.features.weight, self.features.bias, x, edge, bonds, after="silu")
+        radial = on_rows(self.radial, bonds.radial)
+        m = dense(g, *side_by_side(self.value, self.gate), after="gate", times=radial)
+        return x + segment_sum(m, bonds.i, len(x))
 
 
-def on_rows(layer: nn.Linear, x: Tensor) -> Tensor:
-    """A layer on many rows."""
-    return dense(x, layer.weight, layer.bias)
+def on_rows(layer: nn.Linear, x: Tensor, **then: Any) -> Tensor:
+    """A layer on many rows, and what follows it (see `kernels.dense`)."""
+    return dense(x, layer.weight, layer.bias, **then)
 
 
 def side_by_side(*layers: nn.Linear) -> tuple[Tensor, Tensor]:
@@ -108,11 +109,11 @@ def side_by_side(*layers: nn.Linear) -> tuple[Tensor, Tensor]:
     return torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
 
 
-def on_pairs(weight: Tensor, bias: Tensor, x: Tensor, edge: Tensor, bonds: Bonds) -> Tensor:
-    """A layer on (x_i, x_j, e_ij): the atoms' parts are computed once per atom. (E, out)"""
+def on_pairs(weight: Tensor, bias: Tensor, x: Tensor, edge: Tensor, bonds: Bonds, after: str = "") -> Tensor:
+    """A layer on (x_i, x_j, e_ij), and what follows it: the atoms' parts are computed once per atom. (E, out)"""
     n = x.shape[1]
     w_i, w_j, w_ij = weight.split([n, n, edge.shape[1]], dim=1)
-    return pair_dense(edge, w_ij, bias, linear(x, torch.cat([w_i, w_j])), bonds.i, bonds.j)
+    return pair_dense(edge, w_ij, bias, linear(x, torch.cat([w_i, w_j])), bonds.i, bonds.j, after)
 
 
 class AtomAttention(nn.Module):

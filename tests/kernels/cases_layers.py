@@ -13,20 +13,25 @@ from .cases import Case, Problem, indices, random
 __all__ = ["CASES"]
 
 
-def linear(rows: int, inner: int, columns: int, biased: bool = True):
+def linear(rows: int, inner: int, columns: int, after: str = "", beside: str = "b"):
+    """beside: which of b(ias), t(imes), p(lus) there are."""
+
     def make(dtype: torch.dtype) -> Problem:
-        shapes = [(rows, inner), (columns, inner), *([(columns,)] if biased else [])]
-        return kernels.dense, tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+        out = (rows, columns // 2 if after == "gate" else columns)
+        shapes = [(rows, inner), (columns, inner), *({"b": (columns,), "t": out, "p": out}[name] for name in beside)]
+        names = [{"b": "bias", "t": "times", "p": "plus"}[name] for name in beside]
+        inputs = tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+        return lambda *x: kernels.dense(*x[:2], after=after, **dict(zip(names, x[2:]))), inputs
 
     return make
 
 
-def pairs(rows: int, atoms: int, inner: int, columns: int):
+def pairs(rows: int, atoms: int, inner: int, columns: int, after: str = ""):
     def make(dtype: torch.dtype) -> Problem:
         i, j = indices(atoms - 1, rows), indices(atoms - 1, rows, seed=1, ordered=False)  # the last atom is alone
         shapes = [(rows, inner), (columns, inner), (columns,), (atoms, 2 * columns)]
         inputs = tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
-        return lambda *x: kernels.pair_dense(*x, i, j), inputs
+        return lambda *x: kernels.pair_dense(*x, i, j, after=after), inputs
 
     return make
 
@@ -76,10 +81,18 @@ CASES = [
     Case("triplet_messages", "no triplets", three_body([1, 1], 8), empty=True),
     Case("dense", "one row", linear(1, 8, 8), small=True),
     Case("dense", "odd rows, few inputs", linear(13, 6, 32), small=True),
-    Case("dense", "no bias", linear(37, 64, 16, biased=False)),
+    Case("dense", "no bias", linear(37, 64, 16, beside="")),
     Case("dense", "wide", linear(37, 128, 64)),
     Case("dense", "few columns", linear(13, 8, 3), empty=True),
     Case("dense", "nothing", linear(0, 8, 8), empty=True),
+    Case("dense", "and SiLU", linear(5, 8, 8, "silu", ""), small=True),
+    Case("dense", "and SiLU with all", linear(5, 8, 8, "silu", "btp"), small=True),
+    Case("dense", "and gate", linear(5, 8, 16, "gate", "b"), small=True),
+    Case("dense", "and gate with factor", linear(5, 8, 16, "gate", "t"), small=True),
+    Case("dense", "and gate, wide", linear(37, 64, 128, "gate", "bt")),
+    Case("dense", "and SiLU, wide", linear(37, 32, 64, "silu", "bp")),
+    Case("pair_dense", "and SiLU", pairs(5, 3, 8, 8, "silu"), small=True),
+    Case("pair_dense", "and gate", pairs(5, 3, 8, 16, "gate"), small=True),
     Case("pair_dense", "one edge", pairs(1, 3, 8, 8), small=True),
     Case("pair_dense", "odd rows", pairs(13, 5, 8, 16), small=True),
     Case("pair_dense", "wide", pairs(101, 9, 64, 128)),

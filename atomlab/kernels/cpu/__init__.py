@@ -1,8 +1,8 @@
 """Kernels for the CPU, compiled by Numba: one file per kind of operation, their loops as templates in `loops/`."""
 
-from . import contraction, convolution, gates, perceptron, products, segments, triplets
+from . import contraction, convolution, gates, layers, perceptron, products, segments, triplets
 
-__all__ = ["contraction", "convolution", "gates", "missing", "perceptron", "products", "segments", "triplets"]
+__all__ = ["contraction", "convolution", "gates", "layers", "missing", "perceptron", "products", "segments", "triplets"]
 
 
 def missing() -> str:

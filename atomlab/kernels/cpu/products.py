@@ -1,4 +1,4 @@
-"""Linear layers on many rows: matrix products whose derivatives are matrix products."""
+"""Linear layers on many rows: matrix products whose derivatives are matrix products. Parts of `layers`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..autograd import Rule, apply
-from ..dispatch import implements
-from ..reference.dense import dense as dense_reference
-from ..reference.dense import pair_dense as pair_dense_reference
+from ..autograd import Rule
 from .arrays import flat, real
 from .compiled import library, template
 from .segments import SegmentSum
-from .segments import loops as segment_loops
 from .threads import over_rows
 
 LEAST = 8  # columns at a time below which a matrix library is faster
@@ -103,9 +99,6 @@ class Dense(Rule):
         over_rows(self.back.product, rows, inner, columns, *arrays, work=inner * rows * columns)
         return out
 
-    def reference(self, *x):
-        return (dense_reference.__wrapped__(*x),)
-
 
 class PairDense(Dense):
     """x W^T + b + nodes[i, :C] + nodes[j, C:]; x, weight, bias, nodes."""
@@ -129,15 +122,12 @@ class PairDense(Dense):
             dg = dg + own.index_select(0, self.i) + other.index_select(0, self.j)
         return (dg,), (*dx, None)
 
-    def reference(self, *x):
-        return (pair_dense_reference.__wrapped__(*x, self.i, self.j),)
-
 
 def _added(parts, like):
     return sum(parts[1:], parts[0]) if parts else torch.zeros_like(like)
 
 
-def _both(x: Tensor, weight: Tensor) -> tuple[ModuleType, ModuleType] | None:
+def both(x: Tensor, weight: Tensor) -> tuple[ModuleType, ModuleType] | None:
     """The loops for the product and for its derivatives: None where a matrix library is better, or while compiling."""
     dtype = real(x)
     if dtype is None or real(weight) != dtype or x.numel() == 0 or x.dim() != 2:
@@ -150,20 +140,3 @@ def _both(x: Tensor, weight: Tensor) -> tuple[ModuleType, ModuleType] | None:
         return None if code is None else (code, None)
     back = loops(dtype, inner)
     return None if code is None or back is None else (code, back)
-
-
-@implements("numba", "dense")
-def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    code = _both(x, weight)
-    if code is None:
-        return NotImplemented
-    return apply(Dense(*code, bias is not None), x, weight, *(() if bias is None else (bias,)))[0]
-
-
-@implements("numba", "pair_dense")
-def pair_dense(x: Tensor, weight: Tensor, bias: Tensor, nodes: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    code = _both(x, weight)
-    sums = None if code is None or real(nodes) != real(x) else segment_loops(nodes, nodes.shape[1] // 2)
-    if code is None or sums is None:
-        return NotImplemented
-    return apply(PairDense(*code, sums, i, j, len(nodes)), x, weight, bias, nodes)[0]
