@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..graph import Graph, Needs
-from ..kernels import edge_lengths, half_edges, pair_sum, spherical_harmonics
-from ..potential import Card, Potential, Terms
+from ..kernels import current, edge_lengths, half_edges, pair_sum, spherical_harmonics
+from ..potential import Card, Outputs, Potential, Terms
 from .basis import RadialEmbedding, Repulsion
 from .blocks import Bonds, Interaction, Linear, LinearReadout, NonLinearReadout, Product
 from .couplings import Given
@@ -143,6 +143,14 @@ class MACE(Trainable):
         energy, atoms = self.total(graph, species, network)
         order = [layers[b.layer][b.l].flatten(1) for b in self.feature_layout]
         return Terms(energy, atoms, torch.cat(order, dim=1), torch.cat(readout, dim=1))
+
+    def analytic(self, graph: Graph, want: Sequence[str]) -> Outputs | None:
+        """The same numbers from compiled loops without autograd (`mace_fused.py`), where those can be used."""
+        if current(self.device.type) != "numba":
+            return None
+        from .mace_fused import analytic  # Numba is imported by those who use it
+
+        return analytic(self, graph, want)
 
     def _bonds(self, graph: Graph) -> tuple[Bonds, Tensor]:
         """The edges' geometry, once for all layers, and the repulsion of each atom in eV (A,)."""

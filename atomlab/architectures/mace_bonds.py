@@ -1,0 +1,169 @@
+"""The bonds of a fused pass of MACE: their order, geometry and radial functions, and the forces that they get back.
+
+Atoms stand sorted by element, edges by receiver in that order. A bond is one direction of an edge and its reverse; its
+harmonics are those of the vector from sender to receiver, as in the published models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..graph import Graph
+from ..kernels.cpu.arrays import flat
+from ..kernels.cpu.fused import Loops, multiply
+from ..kernels.cpu.threads import over_rows
+from ..units import COULOMB
+from .mace_folded import Folded
+from .mace_tables import FINER, LOWEST, Table, network, tables
+
+__all__ = ["Atoms", "Bonds"]
+
+
+class Atoms:
+    """The order of a pass: sorted by element. kind (A,): element at each place; starts: where each element begins."""
+
+    def __init__(self, species: Tensor):
+        present, kind = np.unique(species.numpy(), return_inverse=True)
+        self.present, self.count = tuple(present.tolist()), len(kind)
+        self.order = np.argsort(kind, kind="stable")
+        self.rank = np.empty_like(self.order)
+        self.rank[self.order] = np.arange(self.count)
+        self.kind = kind[self.order]
+        self.starts = np.searchsorted(self.kind, np.arange(len(present) + 1)).tolist()
+
+
+class Bonds:
+    """count bonds; edges: what every loop over edges takes, the row pointer `first` before all.
+
+    close (A,) eV: repulsion at each atom; factors: what each layer's messages are multiplied by, per atom.
+    """
+
+    def __init__(self, graph: Graph, atoms: Atoms, folded: Folded, code: Loops, array: Callable[..., Tensor]):
+        self.graph, self.atoms, self.folded, self.code, self.array = graph, atoms, folded, code, array
+        self.l_max = folded.config["l_edges"]
+        listed = graph.edges[folded.config["cutoff"]]
+        self.i, self.j, reverse, shift = (_plain(t) for t in (listed.i, listed.j, listed.reverse, listed.shift))
+        self.batch, edges = _plain(graph.batch), len(self.i)
+        self.count = edges // 2
+        self.real = np.dtype(str(folded.dtype).removeprefix("torch."))
+        self.first, self.sender, pair = (np.empty(n, np.int64) for n in (atoms.count + 1, edges, edges))
+        self.ends, self.chosen = np.empty((2, self.count), np.int64), np.empty(self.count, np.int64)
+        sign = np.empty(edges, self.real)
+        code.bonds.order_edges(
+            self.i, self.j, reverse, atoms.order, atoms.rank, self.first, self.sender, pair, sign, *self.ends,
+            self.chosen,
+        )  # fmt: skip
+        self.vector, self.length = np.empty(3 * self.count), np.empty(self.count)
+        self._over(
+            code.bonds.measure, self.chosen, self.i, self.j, shift, self.batch, _plain(graph.positions.double()),
+            _plain(graph.cell.double()), self.vector, self.length,
+        )  # fmt: skip
+        y = flat(array("y", self.count, (self.l_max + 1) ** 2))
+        self._over(code.bonds.harmonics, self.vector, self.length, self.l_max, y)
+        self.edges = self.first, self.sender, pair, sign, y, (self.l_max + 1) ** 2
+        self.kind = np.zeros(self.count, np.int64)
+        if folded.transform:
+            ends = atoms.kind[self.sender[self.ends]]
+            self.kind = folded.kind_of[ends[0], ends[1]]
+
+    def _over(self, function: Callable, *args: object) -> None:
+        over_rows(function, self.count, *args, work=20 * self.count)
+
+    def radial(self, table: bool) -> bool:
+        """Radial functions, densities and repulsion; False where they are to be read from tables, but cannot be.
+
+        There may be no tables of the required accuracy, and atoms may be closer than they reach.
+        """
+        self.table: Table | None = None
+        if table:
+            too_close = self.count > 0 and self.length.min() < LOWEST
+            self.table = None if too_close else tables(self.folded, self.code)
+            if self.table is None:
+                return False
+        n, code = self.folded.densities, self.code.bonds
+        if self.table:
+            self.where, self.local = np.empty(self.count, np.int64), np.empty(self.count, self.real)
+            self.density, self.slope = np.empty((2, max(n, 1) * self.count))
+            self._over(
+                code.look_up, self.length, self.kind, self.table.intervals, LOWEST, self.table.high, FINER,
+                self.table.densities, n, self.where, self.local, self.density, self.slope,
+            )  # fmt: skip
+        else:
+            self.where, self.local = np.arange(self.count), np.empty(0, self.real)
+            found = network(self.folded, self.code, self.length, self.kind, self.array)
+            self.hidden, self.density, self.slope = found
+        self.repulsion = np.zeros(2 * self.count)
+        if self.folded.zbl:
+            radii, numbers, p = self.folded.zbl
+            self._over(
+                code.repel, self.chosen, self.i, self.j, _plain(self.graph.numbers), self.length, radii, numbers, p,
+                COULOMB, self.repulsion,
+            )  # fmt: skip
+        self._at_atoms()
+        return True
+
+    def _at_atoms(self) -> None:
+        count, n, code = self.atoms.count, self.folded.densities, self.code.bonds
+        sums, ends = np.zeros((n + 1) * count), self.ends.reshape(-1)
+        self.close = sums[:count]
+        code.add_ends(self.sender, ends, self.count, n, 1.0, self.density, sums[count:])
+        if self.folded.zbl:
+            code.add_ends(self.sender, ends, self.count, 1, 0.5, self.repulsion, self.close)
+        each = iter(1.0 / (1.0 + sums[count:].reshape(n, count)))
+        one = np.ones(count, self.real)
+        self.factors = [one if la.density is None else next(each).astype(self.real) for la in self.folded.layers]
+
+    def functions(self, t: int, path: int = 0, slopes: bool = False) -> tuple:
+        """Radial functions for the loops over edges: where, local, table, slopes, stride, offset, slope_stride.
+
+        slopes: those in r are needed too, as they are on the way back.
+        """
+        if self.table:
+            values = self.table.layers[t][path]
+            return self.where, self.local, values, values, self.table.strides[t], 0, 0
+        hidden = self.hidden[t]
+        width = hidden.shape[1]
+        if t == 0:
+            parts = flat(hidden[: self.count]), flat(hidden[self.count :])
+            return self.where, self.local, *parts, width, 0, width
+        last = self.folded.layers[t].last[path]
+        width = last.shape[1]
+        values, slope = self.array(f"radial{t}_{path}", self.count, width), self.array("slopes", self.count, width)
+        if slopes:
+            multiply(self.code.products[width], hidden[self.count :], last, slope)
+        else:
+            multiply(self.code.products[width], hidden[: self.count], last, values)
+        return self.where, self.local, flat(values), flat(slope), width, 0, width
+
+    def back(self, gy: Tensor, gr: Tensor, gfactors: Sequence[np.ndarray | None], seed: np.ndarray) -> None:
+        """Gradients of the bonds' vectors from those of harmonics and radial places (E, M), (E,), as each edge saw
+        them, those of the layers' factors (A,), and the weight of the repulsion at each atom (A,)."""
+        grad, n = np.zeros((4, self.count)), 0
+        a, b = self.sender[self.ends]
+        for factor, g in zip(self.factors, gfactors):
+            if g is not None:
+                by = -g.astype(np.float64) * factor.astype(np.float64) ** 2
+                grad[3] += self.slope[n * self.count : (n + 1) * self.count] * (by[a] + by[b])
+                n += 1
+        if self.folded.zbl:
+            grad[3] += self.repulsion[self.count :] * seed[a]
+        self.grad = grad.reshape(-1)
+        self._over(
+            self.code.bonds.bond_gradients, self.ends.reshape(-1), self.vector, self.length, self.l_max, flat(gy),
+            flat(gr), self.table.rate if self.table else 1.0, self.grad,
+        )  # fmt: skip
+
+    def forces(self) -> tuple[Tensor, Tensor]:
+        """Forces (A, 3) in eV/Å and virial (S, 3, 3) in eV, after `back`, in the model's type and the graph's order."""
+        forces, virial = np.zeros(3 * self.atoms.count), np.zeros(9 * self.graph.size)
+        self.code.bonds.collect(self.chosen, self.i, self.j, self.batch, self.vector, self.grad, forces, virial)
+        both = torch.from_numpy(forces).view(-1, 3), torch.from_numpy(virial).view(-1, 3, 3)
+        return both[0].to(self.folded.dtype), both[1].to(self.folded.dtype)
+
+
+def _plain(t: Tensor) -> np.ndarray:
+    return flat(t.contiguous())

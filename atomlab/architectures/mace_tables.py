@@ -1,0 +1,182 @@
+"""Radial functions of MACE for a fused pass: as the network gives them, or tabulated with a stated error.
+
+A table holds polynomials of degree 7 on equal intervals, one set per pair of elements where the distance is transformed
+by their radii. It is fitted in float64 and compared with the network between the nodes; intervals are doubled until
+values and slopes agree to TOLERANCE of the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import notice
+from ..kernels.cpu.arrays import flat
+from ..kernels.cpu.fused import COEFFICIENTS, Loops, multiply
+from ..kernels.cpu.simd import width
+from ..kernels.cpu.threads import over_rows
+from .mace_folded import Folded
+
+__all__ = ["Table", "network", "tables"]
+
+LOWEST = 0.5  # Å; closer atoms are computed by the network
+INTERVALS = (32, 64, 128)
+FINER = 4  # intervals of the densities, which cost nothing, for each of the other functions'
+TOLERANCE = 1e-6  # of the largest value and slope; forces differ far less, for most bonds are not the shortest
+KINDS = 15  # pairs of elements, beyond which tables would cost more than they save
+
+
+@dataclass
+class Table:
+    """Coefficients of each layer's paths (rows of kind and interval, channels / W, 8, W) in the model's type; those of
+    the densities (rows of intervals FINER times finer, densities, 8) in float64; intervals from LOWEST to high (Å)."""
+
+    layers: list[list[np.ndarray]]
+    strides: list[int]
+    densities: np.ndarray
+    intervals: int
+    high: float
+
+    @property
+    def rate(self) -> float:
+        """Of the place in an interval, -1..1, in 1/Å."""
+        return 2.0 * self.intervals / (self.high - LOWEST)
+
+
+def network(
+    folded: Folded, code: Loops, length: np.ndarray, kind: np.ndarray, array: Callable[..., Tensor] | None = None
+) -> tuple[list[Tensor], np.ndarray, np.ndarray]:
+    """Radial functions at `length` (H,) as the network gives them, up to its last matrix.
+
+    array(name, *shape) gives room for results in the model's type; without it they are new and in float64. Returns for
+    each layer (2 H, hidden), values before slopes in r; and the densities' (densities, H) values and slopes.
+    """
+    dtype, room = (torch.float64, _new) if array is None else (folded.dtype, array)
+    bonds, size = len(length), len(folded.frequencies)
+    f = torch.empty(2 * bonds, size, dtype=torch.float64)
+    envelope = torch.empty(2, bonds, 1, dtype=torch.float64)
+    value, slope = np.empty((2, max(folded.densities, 1) * bonds))
+    on_basis = folded.config["envelope_on"] == "basis"
+    over_rows(
+        code.bonds.basis, bonds, length, kind, folded.r0, folded.transform, folded.constants, folded.config["cutoff"],
+        folded.config["envelope"], on_basis, folded.frequencies, folded.densities, folded.mix, flat(f), flat(envelope),
+        value, slope, work=bonds * size * 20,
+    )  # fmt: skip
+    f, envelope = f.to(dtype), envelope.to(dtype)
+    found = []
+    for t, layer in enumerate(folded.layers):
+        x = f
+        for n, matrix in enumerate(layer.radial):
+            z, y = room(f"before{n}", 2 * bonds, matrix.shape[1]), room(f"hidden{t}_{n}", 2 * bonds, matrix.shape[1])
+            product = code.products.get(matrix.shape[1]) if array else None
+            multiply(product, x, matrix.to(dtype), z)
+            torch.ops.aten.silu.out(z[:bonds], out=y[:bonds])
+            torch.ops.aten.silu_backward.grad_input(z[bonds:], z[:bonds], grad_input=y[bonds:])
+            x = y
+        if not on_basis:
+            values = x[:bonds] * envelope[0]
+            x = torch.cat([values, torch.addcmul(x[bonds:] * envelope[0], x[:bonds], envelope[1])])
+        found.append(x)
+    return found, value, slope
+
+
+def _new(_: str, *shape: int) -> Tensor:
+    return torch.empty(*shape, dtype=torch.float64)
+
+
+def tables(folded: Folded, code: Loops) -> Table | None:
+    """The tables of these weights, made at the first call; None where they would not be accurate or not small."""
+    if folded.tables is None:
+        if len(folded.r0) > KINDS:
+            folded.tables = False
+        else:
+            with torch.inference_mode(False), torch.no_grad():
+                folded.tables = _made(folded, code)
+    return folded.tables or None  # type: ignore[return-value]
+
+
+def _made(folded: Folded, code: Loops) -> Table | bool:
+    between = np.linspace(-1.0, 1.0, 3 * COEFFICIENTS)
+    powers = np.vander(between, COEFFICIENTS, increasing=True)
+    steps = np.zeros_like(powers)
+    steps[:, 1:] = powers[:, :-1] * np.arange(1, COEFFICIENTS)
+    for intervals in INTERVALS:
+        layers, densities, worst = [], np.zeros(0), 0.0
+        for finer in (1, FINER)[: 1 + (folded.densities > 0)]:
+            rate = 2.0 * intervals * finer / (folded.config["cutoff"] - LOWEST)
+            fits = _fitted(folded, code, intervals * finer, rate, finer == FINER)
+            true = _sampled(folded, code, between, intervals * finer, finer == FINER)
+            for fit, value, slope in zip(fits, *true):
+                worst = max(worst, _wrong(np.einsum("nc,rck->rnk", powers, fit), value))
+                worst = max(worst, _wrong(np.einsum("nc,rck->rnk", steps * rate, fit), slope))
+            if finer == 1:
+                layers = fits
+            else:
+                densities = np.ascontiguousarray(np.swapaxes(fits[0], 1, 2)).reshape(-1)
+        if worst <= TOLERANCE:
+            return _packed(folded, layers, densities, intervals)
+    notice(
+        "mace-tables",
+        f"The radial functions of '{folded.name}' are not tabulated: {INTERVALS[-1]} intervals leave an error of "
+        f"{worst:.0e} of the largest. The network itself is used.",
+    )
+    return False
+
+
+def _fitted(folded: Folded, code: Loops, intervals: int, rate: float, densities: bool) -> list[np.ndarray]:
+    """Coefficients (rows, 8, functions): the slopes interpolated at Chebyshev's nodes, then integrated."""
+    degree = COEFFICIENTS - 1
+    nodes = np.cos(np.pi * (np.arange(degree) + 0.5) / degree)
+    inverse = np.linalg.inv(np.vander(nodes, increasing=True)) / (rate * np.arange(1, COEFFICIENTS))[:, None]
+    fits = []
+    for value, slope in zip(*_sampled(folded, code, nodes, intervals, densities)):
+        high = np.einsum("cn,rnk->rck", inverse, slope)
+        rest = np.einsum("nc,rck->rnk", nodes[:, None] ** np.arange(1, COEFFICIENTS), high)
+        fits.append(np.concatenate([(value - rest).mean(1, keepdims=True), high], axis=1))
+    return fits
+
+
+def _sampled(
+    folded: Folded, code: Loops, places: np.ndarray, intervals: int, densities: bool
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Values and slopes in r (rows, places, functions): of each layer's functions, or of the densities."""
+    kinds, high = len(folded.r0), folded.config["cutoff"]
+    each = (high - LOWEST) / intervals
+    r = LOWEST + each * (np.arange(intervals)[:, None] + 0.5 * (places + 1.0))
+    length, kind = np.tile(r.reshape(-1), kinds), np.repeat(np.arange(kinds), r.size)
+    found, value, slope = network(folded, code, length, kind)
+    if densities:
+        shape = (folded.densities, kinds * intervals, len(places))
+        return [np.moveaxis(value.reshape(shape), 0, 2)], [np.moveaxis(slope.reshape(shape), 0, 2)]
+    last = [torch.cat(layer.last, dim=1).double() for layer in folded.layers]
+    whole = [x if t == 0 else x @ last[t] for t, x in enumerate(found)]
+    both = [x.view(2, kinds * intervals, len(places), -1).numpy() for x in whole]
+    return [x[0] for x in both], [x[1] for x in both]
+
+
+def _wrong(mine: np.ndarray, true: np.ndarray) -> float:
+    return float(np.abs(mine - true).max() / max(np.abs(true).max(), 1e-300))
+
+
+def _packed(folded: Folded, fits: list[np.ndarray], densities: np.ndarray, intervals: int) -> Table:
+    """The first layer's functions together, the others' path by path: what one loop reads lies close together."""
+    real, layers, strides = str(folded.dtype).removeprefix("torch."), [], []
+    for t, fit in enumerate(fits):
+        rows, _, columns = fit.shape
+        size = columns if t == 0 else folded.config["channels"]
+        wide = width(size, real)
+        packed = fit.reshape(rows, COEFFICIENTS, columns // size, size // wide, wide).transpose(2, 0, 3, 1, 4)
+        layers.append([_aligned(part, folded.dtype) for part in packed])
+        strides.append(COEFFICIENTS * size)
+    return Table(layers, strides, densities, intervals, folded.config["cutoff"])
+
+
+def _aligned(values: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    """As a flat array that starts where vectors are loaded fastest: torch aligns to 64 bytes, numpy to 16."""
+    kept = torch.empty(values.size, dtype=dtype)
+    kept.view(values.shape).copy_(torch.from_numpy(values))
+    return kept.numpy()
