@@ -211,8 +211,11 @@ def follow(directory: Path, rank: int, size: int, port: int) -> None:
     store = dist.TCPStore("127.0.0.1", port, size, is_master=False, timeout=FOR_EVER)
     with _local():
         dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=FOR_EVER)
-    with contextlib.suppress(Lost):  # the first process is gone: there is nothing left to do
-        serve(Team(rank, size, plans))
+    try:
+        with contextlib.suppress(Lost):  # the first process is gone: there is nothing left to do
+            serve(Team(rank, size, plans))
+    finally:
+        dist.destroy_process_group()
 
 
 def main(arguments: list[str] | None = None) -> None:
