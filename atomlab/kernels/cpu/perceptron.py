@@ -17,6 +17,7 @@ from ..reference.perceptron import scales
 from .arrays import flat, real
 from .compiled import library, template
 from .exponential import STAMP
+from .matrices import inner_product, outer_product, turned
 from .simd import width
 from .threads import over_rows
 
@@ -38,16 +39,17 @@ class Perceptron(Rule):
     def __init__(self, code: ModuleType, wide: int, activation: float, weights: Sequence[Tensor]):
         self.code, self.wide, self.activation = code, wide, activation
         self.scales = scales(weights, activation)
+        self.weights = [w.detach() * scale for w, scale in zip(weights, self.scales)]
         self.inner: list[Tensor] = []  # a_1, a_2, ...: what is activated
         self.outer: list[Tensor] = []  # h_0 = x, h_1 = s(a_1), ...: what is multiplied
         self.back: tuple | None = None  # the g of the last `backward`, and what came of it
 
     def forward(self, x):
-        h, *weights = x
+        h, last = x[0], len(self.weights) - 1
         self.inner, self.outer = [], [h]
-        for n, (weight, scale) in enumerate(zip(weights, self.scales)):
-            a = _product(h, weight, scale)
-            if n < len(weights) - 1:
+        for n, weight in enumerate(self.weights):
+            a = inner_product(h, weight)
+            if n < last:
                 h = torch.empty_like(a)
                 self._pass(self.code.activate, a, h)
                 self.inner.append(a)
@@ -55,17 +57,21 @@ class Perceptron(Rule):
         return (a,)
 
     def backward(self, g, x, wanted):
-        weights, (steps, _) = x[1:], self._steps(g[0], x[1:])
+        steps, _ = self._steps(g[0])
         each = zip(self.outer, steps, self.scales, wanted[1:])
-        out = [_product(h.t(), ga, scale) if want else None for h, ga, scale, want in each]
-        return (_product(steps[0], weights[0].t(), self.scales[0]) if wanted[0] else None, *out)
+        out = [outer_product(h, ga).mul_(scale) if want else None for h, ga, scale, want in each]
+        return (inner_product(steps[0], self.turned[0]) if wanted[0] else None, *out)
 
-    def _steps(self, g: Tensor, weights: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    @functools.cached_property
+    def turned(self) -> list[Tensor]:
+        return [turned(weight) for weight in self.weights]
+
+    def _steps(self, g: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """The gradients with respect to each layer's product (the last one's is g) and to what was activated."""
         if self.back is None or self.back[0].data_ptr() != g.data_ptr() or self.back[0].shape != g.shape:
             products, activated = [g], []
-            for n in range(len(weights) - 1, 0, -1):
-                gh = _product(products[0], weights[n].t(), self.scales[n])
+            for n in range(len(self.weights) - 1, 0, -1):
+                gh = inner_product(products[0], self.turned[n])
                 ga = torch.empty_like(gh)
                 self._pass(self.code.slope, self.inner[n - 1], gh, ga)
                 products.insert(0, ga)
@@ -74,35 +80,38 @@ class Perceptron(Rule):
         return self.back[1]
 
     def double(self, v, g, x, wanted):
-        weights, v_weights, scales = x[1:], v[1:], self.scales
-        (steps, activated), vh, bends, hs = self._steps(g[0], weights), v[0], [], []
-        for n, (weight, scale) in enumerate(zip(weights, scales)):
-            hs.append(vh)
-            va = None if vh is None else _product(vh, weight, scale)
+        steps, activated = self._steps(g[0])
+        v_weights = [None if w is None else w * scale for w, scale in zip(v[1:], self.scales)]
+        directions, bends = self._along(v[0], v_weights, g[0])
+        vga, out = None, []
+        for n in range(len(self.weights) - 1, -1, -1):
+            dw = None if directions[n] is None else outer_product(directions[n], steps[n])
+            dw = dw if vga is None else outer_product(self.outer[n], vga, dw)
+            out.insert(0, None if dw is None else dw.mul_(self.scales[n]))
+            vgh = None if vga is None else inner_product(vga, self.turned[n])
             if v_weights[n] is not None:
-                va = _product(self.outer[n], v_weights[n], scale, va)
-            va = g[0].new_zeros(len(g[0]), weight.shape[1]) if va is None else va
-            if n < len(weights) - 1:
+                vgh = inner_product(steps[n], turned(v_weights[n]), vgh)
+            if n == 0:
+                break
+            vgh = torch.zeros_like(activated[n - 1]) if vgh is None else vgh
+            self._pass(self.code.back, *bends[n - 1], activated[n - 1], vgh)
+            vga = vgh
+        return (directions[-1],), (vgh, *out)
+
+    def _along(self, v, v_weights, like) -> tuple[list[Tensor | None], list[tuple[Tensor, Tensor]]]:
+        """How the input of each layer, and at last the result, change; s' and the change of s' of what is activated."""
+        directions, bends = [v], []
+        for n, weight in enumerate(self.weights):
+            va = None if directions[n] is None else inner_product(directions[n], weight)
+            if v_weights[n] is not None:
+                va = inner_product(self.outer[n], v_weights[n], va)
+            va = like.new_zeros(len(like), weight.shape[1]) if va is None else va
+            if n < len(self.weights) - 1:
                 first, bend = torch.empty_like(va), torch.empty_like(va)
                 self._pass(self.code.along, self.inner[n], va, first, bend)
                 bends.append((first, bend))
-            vh = va
-        vga, out = None, []
-        for n in range(len(weights) - 1, -1, -1):
-            dw = None if hs[n] is None else _product(hs[n].t(), steps[n], scales[n])
-            out.insert(0, dw if vga is None else _product(self.outer[n].t(), vga, scales[n], dw))
-            if n == 0:
-                break
-            gh = activated[n - 1]
-            vgh = torch.zeros_like(gh) if vga is None else _product(vga, weights[n].t(), scales[n])
-            if v_weights[n] is not None:
-                vgh = _product(steps[n], v_weights[n].t(), scales[n], vgh)
-            self._pass(self.code.back, *bends[n - 1], gh, vgh)
-            vga = vgh
-        dx = None if vga is None else _product(vga, weights[0].t(), scales[0])
-        if v_weights[0] is not None:
-            dx = _product(steps[0], v_weights[0].t(), scales[0], dx)
-        return (vh,), (dx, *out)
+            directions.append(va)
+        return directions, bends
 
     def _pass(self, function, *arrays: Tensor) -> None:
         numbers = arrays[0].numel()
@@ -110,14 +119,6 @@ class Perceptron(Rule):
 
     def reference(self, *x):
         return (reference.__wrapped__(x[0], x[1:], self.activation),)
-
-
-def _product(a: Tensor, b: Tensor, scale: float, plus: Tensor | None = None) -> Tensor:
-    """scale a b, added to `plus`."""
-    if plus is not None:
-        return plus.addmm_(a, b, alpha=scale)
-    out = a.new_empty(a.shape[0], b.shape[1])
-    return torch.addmm(out, a, b, beta=0, alpha=scale, out=out)
 
 
 @implements("numba", "radial_network")
