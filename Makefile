@@ -17,7 +17,7 @@ help:
 	@echo 'make install    .venv with the library and the Lab'
 	@echo 'make test       the same with the test tools and a browser, then every check'
 	@echo 'make lint       ruff and mypy only'
-	@echo 'make bench      the benchmarks in tests/benchmarks (minutes)'
+	@echo 'make bench      the benchmarks, beside other programs too (an hour; ARGS=--quick to try them)'
 	@echo 'make reproduce  the numbers of the papers in tests/reproduce (hours; ARGS=FOLDER for one)'
 	@echo 'make parity     comparison with other packages, in an environment of its own'
 	@echo 'make images     copy the screenshots of the last test run into notebooks/images'
