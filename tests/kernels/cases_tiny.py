@@ -13,7 +13,7 @@ from torch import Tensor
 from atomlab import kernels
 
 from .cases import Case, Problem, contractions, convolutions, gathers, random, segments
-from .cases_layers import activation, gate
+from .cases_layers import activation, gate, pairs, three_body
 
 # of one kind at each end of every operation that sums over edges
 I = torch.tensor([0, 0, 1, 1, 3, 3, 3])
@@ -115,10 +115,10 @@ CASES = [
     _tiny("symmetric_contraction", "one element", contractions(3, 1, 1, 1, 1, 2)),
     _tiny("symmetric_contraction", "nothing", contractions(0, 2, 1, 0, 2, 3), empty=True),
     _tiny("activated", "all", activation(3, 3)),
-    _tiny("activated", "times", activation(3, 3, plus=False)),
-    _tiny("activated", "plus", activation(3, 3, times=False)),
     _tiny("activated", "alone", activation(3, 3, times=False, plus=False)),
     _tiny("gated", "times", gate(3, 3)),
     _tiny("gated", "alone", gate(3, 3, times=False)),
+    _tiny("pair_dense", "alone", pairs(7, 3, 4, 3)),
+    _tiny("triplet_messages", "alone", three_body([1, 2, 0], 3)),
     _tiny("monomials", "nothing", of(lambda d: kernels.monomials(d, 2), normal(0, 3)), empty=True),
 ]

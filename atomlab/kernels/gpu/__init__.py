@@ -16,8 +16,8 @@ from . import (
     contraction,
     convolution,
     device,
-    gates,
     harmonics,
+    layers,
     manybody,
     orbitals,
     radial,
@@ -25,15 +25,16 @@ from . import (
     waves,
 )
 
-ROOMS = (angular, classical, contraction, convolution, gates, harmonics, manybody, orbitals, radial, segments, waves)
+ROOMS = (angular, classical, contraction, convolution, harmonics, layers, manybody, orbitals, radial, segments, waves)
 
 __all__ = ["LEFT_TO_TORCH", "ROOMS", "missing"]
 
-# Operations that stay torch's on a GPU, and why. Their derivatives of any order are torch's too.
+# Operations that stay torch's on a GPU, and why. Their derivatives of any order are torch's too. So are the matrix
+# products of symmetric_contraction (couplings times weights), of dense, pair_dense and triplet_messages; a dense with
+# nothing after it is torch's altogether. So is the copy of gather.
 LEFT_TO_TORCH = {
     "element_linear": "a matrix product for each element, which cuBLAS does",
-    "dense": "a matrix product",
-    "pair_dense": "a matrix product; the rows added to it are a small part",
+    "radial_network": "matrix products with a SiLU between them",
     "structure_attention": "matrix products and a softmax of padded structures, which cuBLAS and torch do",
     "orbital_density": "a matrix product for each degree; the squares that follow are a small part",
     "zonal_sum": "one matrix product of padded neighbour lists",

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ..autograd import Rule, apply
 from ..dispatch import implements
-from .device import kept, launch, ours, warps, wide
+from . import device
+from .device import kept, ours, warps, wide
 from .rows import Rows, rows_of
 
 __all__ = ["symmetric_contraction"]
@@ -96,13 +97,13 @@ class _Table:
 
     def __init__(self, index: Sequence[Tensor], basis: Tensor, components: int):
         n, m, _ = basis.shape
-        self.many, device = max(tuples.shape[1] for tuples in index), basis.device
+        self.many, place = max(tuples.shape[1] for tuples in index), basis.device
         padded = [torch.nn.functional.pad(t, (0, self.many - t.shape[1]), value=components) for t in index]
         rows = (basis != 0).any(2).t().reshape(-1).nonzero()[:, 0].cpu()  # by out component
-        self.rows = (rows % n * m + rows // n).to(device)
-        self.terms = torch.arange(len(rows), device=device)
-        self.sides = (rows // n).to(device)
-        self.columns = torch.cat(padded).cpu()[rows % n].to(device).contiguous()
+        self.rows = (rows % n * m + rows // n).to(place)
+        self.terms = torch.arange(len(rows), device=place)
+        self.sides = (rows // n).to(place)
+        self.columns = torch.cat(padded).cpu()[rows % n].to(place).contiguous()
         self.first = Rows(self.sides, m).first
         factors = self.columns.t().reshape(-1)  # entries (d, t): the term without its d-th factor
         others = [self.columns[:, [e for e in range(self.many) if e != d]] for d in range(self.many)]
@@ -158,7 +159,7 @@ class Contraction(Rule):
         arguments = (coefficients, side, vx, vc, self.species, first, terms, sides, columns)
         sizes = (coefficients.shape[1], channels, components, side.shape[1])
         grid = (atoms, rows, triton.cdiv(channels, block))
-        launch(_polynomial, grid, out, x, *arguments, *sizes, **constants, BLOCK=block, warps=warps(block))
+        device.launch(_polynomial, grid, out, x, *arguments, *sizes, **constants, BLOCK=block, warps=warps(block))
         return out
 
     def _sums(self, g, x, vx) -> Tensor:
@@ -169,7 +170,7 @@ class Contraction(Rule):
         sizes = (coefficients.shape[1], channels, x.shape[1], g.shape[1])
         grid = (out.shape[0] * out.shape[1], triton.cdiv(channels, block))
         constants = {"MANY": t.many, "ALONG_X": vx is not None, "BLOCK": block, "warps": warps(block)}
-        launch(_coefficients, grid, out, x, *arguments, *sizes, **constants)
+        device.launch(_coefficients, grid, out, x, *arguments, *sizes, **constants)
         return out
 
 

@@ -54,6 +54,5 @@ def spherical_j(x, degree, TOP: tl.constexpr):
     series = x * 0.0 + 1.0
     half = -0.5 * near * near
     for down in tl.static_range(0, 16):
-        k: tl.constexpr = 16 - down
-        series = 1.0 + half / (k * (2.0 * degree + (2.0 * k + 1.0))) * series
+        series = 1.0 + half / ((16.0 - down) * (2.0 * degree + (33.0 - 2.0 * down))) * series
     return tl.where(x < degree, lead * series, found)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..autograd import Rule, apply
 from ..dispatch import implements
-from .device import kept, launch, ours, specified, wide
+from . import device
+from .device import kept, ours, specified, wide
 from .rows import Rows, rows_of
 
 __all__ = ["gather", "segment_sum", "sum_rows"]
@@ -48,7 +49,7 @@ def _launch(x: Tensor, rows: int, columns: int, first: Tensor, order: Tensor | N
     block = wide(columns)
     grid = (len(out), triton.cdiv(columns, block))
     constants = {"ORDERED": order is None, "PLACES": max(4, 512 // block), "BLOCK": block}
-    launch(_sum, grid, out, x, first, first if order is None else order, columns, rows, **constants)
+    device.launch(_sum, grid, out, x, first, first if order is None else order, columns, rows, **constants)
     return out
 
 

@@ -1,0 +1,119 @@
+"""The kernels for GPUs without a GPU: each runs in Triton's interpreter, and each compiles to machine code.
+
+The interpreter computes with numpy: it shows that formulas, indices and masks are right. The compiler shows what the
+interpreter hides: types of pointers, numbers of a lower precision, what the language lacks. Neither says how fast.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from atomlab import kernels
+from atomlab.kernels import dispatch, reference
+
+from .cases import CASES
+from .test_backends import INTERPRETED, derivatives
+
+HERE = Path(__file__).parent
+pytestmark = [
+    pytest.mark.skipif(not find_spec("triton"), reason="triton is not installed (it is made for Linux)"),
+    pytest.mark.skipif(INTERPRETED, reason="this process has the interpreter instead of the compiler"),
+]
+TINY = [case for case in CASES if case.tiny and not case.empty]
+POINTERS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64"}
+# operations of lower precision: arithmetic in float32, or a number rounded to it
+LOWER = re.compile(r"\b(?:(?:add|sub|mul|fma|div|mad)[\w.]*\.f32|cvt[\w.]*\.f32\.f64)\b")
+
+
+def test_every_kernel_runs_in_the_interpreter():
+    """The same comparison that the other backends pass, in a process that has TRITON_INTERPRET=1 from its start."""
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    environment.pop("ATOMLAB_TEST_REPORT", None)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "triton",
+        HERE / "test_backends.py",
+    ]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=HERE.parent.parent)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}
+    assert counts["passed"] >= 2 * len(TINY) and "skipped" not in counts, counts
+
+
+def test_the_backend_says_why_it_is_not_used():
+    state = kernels.available()["triton"]
+    assert state == "ready" if torch.cuda.is_available() else "needs a CUDA device" in state
+
+
+def test_tensors_on_the_cpu_are_left_to_the_others():
+    from atomlab.kernels import gpu
+
+    assert gpu.segments.segment_sum(torch.ones(3), torch.zeros(3, dtype=torch.int64), 1) is NotImplemented
+    assert gpu.radial.polynomial_envelope(torch.ones(3), 6) is NotImplemented
+
+
+def test_what_is_left_to_torch_is_said():
+    from atomlab.kernels import gpu
+
+    ours = {name for name, table in dispatch.OPS.items() if "triton" in table}
+    assert set(reference.__all__) - ours == set(gpu.LEFT_TO_TORCH)
+
+
+@pytest.fixture
+def machine_code(monkeypatch):
+    """Instead of a launch: compile for (capability), and keep the assembly by the kernel's text."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from atomlab.kernels.gpu import device
+
+    found: dict[tuple, str] = {}
+    capabilities = [90]
+
+    def launch(kernel, grid, *args, warps=4, **constants):
+        types = [POINTERS[a.dtype] if isinstance(a, torch.Tensor) else "i32" for a in args]
+        signature = dict(zip(kernel.arg_names, types)) | dict.fromkeys(constants, "constexpr")
+        assert list(signature) == kernel.arg_names
+        options = {"num_warps": warps, "enable_fp_fusion": True}
+        for capability in capabilities:
+            key = (capability, kernel.src, *signature.values(), *constants.values())
+            if key not in found:
+                source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+                code = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+                assert code.asm["cubin"]
+                found[key] = code.asm["ptx"]
+
+    monkeypatch.setattr(device, "launch", launch)
+    monkeypatch.setattr(device, "INTERPRETED", True)
+    monkeypatch.setitem(dispatch._loaded, "triton", "ready")
+    return found, capabilities
+
+
+def compile_all(case, dtype, found) -> None:
+    found.clear()
+    with kernels.use("triton"):
+        list(derivatives(case, dtype))
+    assert found, f"{case} launched nothing"
+    if dtype == torch.float64:
+        for key, text in found.items():
+            assert not LOWER.search(text), f"{case}: {LOWER.search(text)} in a kernel for float64:\n{key[1]}"
+
+
+@pytest.mark.parametrize("case", TINY, ids=str)
+def test_every_kernel_compiles(case, machine_code):
+    compile_all(case, torch.float64, machine_code[0])
