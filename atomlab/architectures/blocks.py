@@ -17,7 +17,7 @@ from ..kernels import edge_convolution, element_linear, radial_network, segment_
 from .couplings import Contraction, Couplings
 from .spherical import tensor_paths
 
-__all__ = ["Bonds", "Interaction", "Linear", "LinearReadout", "NonLinearReadout", "Product"]
+__all__ = ["Bonds", "Interaction", "Kinds", "Linear", "LinearReadout", "NonLinearReadout", "Product"]
 
 Features = list[Tensor]
 
@@ -39,6 +39,21 @@ class Bonds:
     against: Tensor
 
 
+@dataclass(frozen=True)
+class Kinds:
+    """Which elements there are: numbers of the model's table (Z,), and each atom's place among them (A,).
+
+    Only their weights are touched: a model of 89 elements costs no more than one of those that are there.
+    """
+
+    present: Tensor
+    of_atom: Tensor
+
+    @classmethod
+    def of(cls, species: Tensor) -> Kinds:
+        return cls(*torch.unique(species, return_inverse=True))
+
+
 class Linear(nn.Module):
     """One matrix per block, each divided by sqrt(fan-in)."""
 
@@ -57,7 +72,7 @@ class Linear(nn.Module):
         return [part.view(n, m) for part, (n, m) in zip(parts, self.blocks)]
 
     def forward(self, x: Sequence[Tensor]) -> Features:
-        return [part @ matrix for part, matrix in zip(x, self.matrices())]
+        return [element_linear(part, matrix[None]) for part, matrix in zip(x, self.matrices())]
 
 
 class ElementLinear(nn.Module):
@@ -68,9 +83,10 @@ class ElementLinear(nn.Module):
         self.shape = (blocks, channels, elements, channels)
         self.weight = nn.Parameter(torch.randn(blocks * channels * elements * channels))
 
-    def forward(self, x: Sequence[Tensor], species: Tensor) -> Features:
-        weight = self.weight.view(self.shape).transpose(1, 2) * (1.0 / math.sqrt(self.shape[1] * self.shape[2]))
-        return [element_linear(part, matrix, species) for part, matrix in zip(x, weight)]
+    def forward(self, x: Sequence[Tensor], kinds: Kinds) -> Features:
+        weight = self.weight.view(self.shape).index_select(2, kinds.present).transpose(1, 2)
+        scale = 1.0 / math.sqrt(self.shape[1] * self.shape[2])
+        return [element_linear(part, scale * matrix, kinds.of_atom) for part, matrix in zip(x, weight.unbind())]
 
 
 class _Layer(nn.Module):
@@ -95,7 +111,7 @@ class RadialNetwork(nn.Module):
 
 
 class Interaction(nn.Module):
-    """Messages from the neighbours: (x, species) -> (message (A, (l_edges + 1)^2, K), skip).
+    """Messages from the neighbours: (x, kinds) -> (message (A, (l_edges + 1)^2, K), skip).
 
     kind agnostic and density: the element acts on the message, no skip; residual and density-residual: the element acts
     on the incoming features, which skip the product. density kinds divide by 1 + Σ tanh(d²) of the neighbours, the
@@ -120,8 +136,8 @@ class Interaction(nn.Module):
             self.density_fn = RadialNetwork([config["radial_basis"], 1], config["activation"])
         self.conv_tp = Couplings(self.paths)
 
-    def forward(self, x: Features, species: Tensor, bonds: Bonds) -> tuple[Tensor, Features | None]:
-        skip = self.skip_tp(x, species) if self.residual else None
+    def forward(self, x: Features, kinds: Kinds, bonds: Bonds) -> tuple[Tensor, Features | None]:
+        skip = self.skip_tp(x, kinds) if self.residual else None
         up = self.linear_up(x)
         radial = self.conv_tp_weights(bonds.radial)
         if self.weighted:
@@ -140,8 +156,8 @@ class Interaction(nn.Module):
         )
         message = self.linear(summed)
         if not self.residual:
-            message = self.skip_tp(message, species)
-        return torch.cat(message, dim=1) * self._norm(bonds, len(species)), skip
+            message = self.skip_tp(message, kinds)
+        return torch.cat(message, dim=1) * self._norm(bonds, len(kinds.of_atom)), skip
 
     def _norm(self, bonds: Bonds, atoms: int) -> Tensor | float:
         if not self.density:
@@ -154,7 +170,7 @@ class Interaction(nn.Module):
 
 
 class Product(nn.Module):
-    """Symmetric contraction, linear map, and what skipped it: (message, skip, species) -> features of l = 0..l_out."""
+    """Symmetric contraction, linear map, and what skipped it: (message, skip, kinds) -> features of l = 0..l_out."""
 
     def __init__(self, l_out: int, config: dict):
         super().__init__()
@@ -165,8 +181,10 @@ class Product(nn.Module):
         )
         self.linear = Linear([(channels, channels)] * (l_out + 1))
 
-    def forward(self, message: Tensor, skip: Features | None, species: Tensor) -> Features:
-        out = self.linear([contract(message, species) for contract in self.symmetric_contractions.contractions])
+    def forward(self, message: Tensor, skip: Features | None, kinds: Kinds) -> Features:
+        out = self.linear(
+            [contract(message, kinds.present, kinds.of_atom) for contract in self.symmetric_contractions.contractions]
+        )
         return [part + skip[l] if skip and l < len(skip) else part for l, part in enumerate(out)]
 
 

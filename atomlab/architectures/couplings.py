@@ -89,11 +89,12 @@ class Contraction(Given):
         given = self.given(f"U_matrix_{order}")
         return coupling_basis(self.l_max, self.l_out, order) if given is None else given
 
-    def forward(self, x: Tensor, species: Tensor) -> Tensor:
-        """(A, M, K) -> (A, 2 l_out + 1, K)."""
+    def forward(self, x: Tensor, present: Tensor, of_atom: Tensor) -> Tensor:
+        """(A, M, K) -> (A, 2 l_out + 1, K); elements present (Z,), and each atom's place among them (A,)."""
         index, basis, fold = self._tables(x)
-        weights = fold @ torch.cat([*reversed(list(self.weights)), self.weights_max], dim=1)
-        return symmetric_contraction(x, weights, species, index, basis)
+        each = [*reversed(list(self.weights)), self.weights_max]
+        weights = fold @ torch.cat([weight.index_select(0, present) for weight in each], dim=1)
+        return symmetric_contraction(x, weights, of_atom, index, basis)
 
     def _tables(self, like: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         key = (like.dtype, like.device)

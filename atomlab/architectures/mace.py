@@ -19,7 +19,7 @@ from ..graph import Graph, Needs
 from ..kernels import current, edge_lengths, half_edges, pair_sum, spherical_harmonics
 from ..potential import Card, Outputs, Potential, Terms
 from .basis import RadialEmbedding, Repulsion
-from .blocks import Bonds, Interaction, Linear, LinearReadout, NonLinearReadout, Product
+from .blocks import Bonds, Interaction, Kinds, Linear, LinearReadout, NonLinearReadout, Product
 from .couplings import Given
 from .trainable import Trainable, choice, element_numbers
 
@@ -129,13 +129,14 @@ class MACE(Trainable):
 
     def forward(self, graph: Graph) -> Terms:
         species = self.species(graph)
+        kinds = Kinds.of(species)
         head = graph.head.index_select(0, graph.batch)
         bonds, network = self._bonds(graph)
         x = [self.node_embedding.linear.matrices()[0].index_select(0, species)[:, None]]
         layers, readout = [], []
         for interaction, product, read in zip(self.interactions, self.products, self.readouts):
-            message, skip = interaction(x, species, bonds)
-            x = product(message, skip, species)
+            message, skip = interaction(x, kinds, bonds)
+            x = product(message, skip, kinds)
             hidden, energy = read(x[0][:, 0], head)
             network = network + energy
             layers.append(x)

@@ -77,6 +77,15 @@ def networks(rows: int, *sizes: int) -> Callable[[torch.dtype], Problem]:
     return make
 
 
+def linears(atoms: int, elements: int, m: int, inner: int, columns: int) -> Callable[[torch.dtype], Problem]:
+    def make(dtype: torch.dtype) -> Problem:
+        species = indices(elements, atoms, ordered=False) if elements > 1 else None
+        inputs = random(atoms, m, inner, dtype=dtype), random(elements, inner, columns, dtype=dtype, seed=1)
+        return lambda x, weight: kernels.element_linear(x, weight, species), inputs
+
+    return make
+
+
 def edges_of(atoms: int, bonds: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Receivers (sorted), senders and reverse of both directions of random bonds; the last atom has none."""
     ends = torch.stack([indices(max(atoms - 1, 1), bonds, seed + n, ordered=False) for n in (1, 2)])
@@ -151,6 +160,11 @@ CASES = [
     Case("symmetric_contraction", "all", contractions(11, 2, 3, 1, 3, 3)),
     Case("symmetric_contraction", "wide", contractions(9, 2, 2, 2, 3, 48)),
     Case("symmetric_contraction", "nothing", contractions(0, 2, 1, 0, 2, 3), empty=True),
+    Case("element_linear", "one matrix", linears(3, 1, 2, 8, 16), small=True),
+    Case("element_linear", "one row", linears(1, 1, 1, 64, 8)),
+    Case("element_linear", "elements", linears(7, 3, 3, 16, 24)),
+    Case("element_linear", "odd", linears(7, 3, 3, 5, 3), empty=True),
+    Case("element_linear", "nothing", linears(0, 1, 3, 8, 8), empty=True),
     Case("radial_network", "one layer", networks(5, 3, 1), small=True),
     Case("radial_network", "odd", networks(5, 3, 5, 7, 2), small=True),
     Case("radial_network", "wide", networks(33, 8, 32, 16, 40)),

@@ -1,8 +1,19 @@
 """Kernels for the CPU, compiled by Numba: one file per kind of operation, their loops as templates in `loops/`."""
 
-from . import contraction, convolution, gates, layers, perceptron, products, segments, triplets
+from . import contraction, convolution, gates, layers, matrices, perceptron, products, segments, triplets
 
-__all__ = ["contraction", "convolution", "gates", "layers", "missing", "perceptron", "products", "segments", "triplets"]
+__all__ = [
+    "contraction",
+    "convolution",
+    "gates",
+    "layers",
+    "matrices",
+    "missing",
+    "perceptron",
+    "products",
+    "segments",
+    "triplets",
+]
 
 
 def missing() -> str:

@@ -13,9 +13,9 @@ __all__ = ["element_linear", "symmetric_contraction"]
 
 
 @op
-def element_linear(x: Tensor, weight: Tensor, species: Tensor) -> Tensor:
-    """x[a] @ weight[species[a]]: x (A, m, K), weight (Z, K, N), species (A,); (A, m, N)."""
-    if weight.shape[0] == 1:
+def element_linear(x: Tensor, weight: Tensor, species: Tensor | None = None) -> Tensor:
+    """x[a] @ weight[species[a]]: x (A, m, K), weight (Z, K, N), species (A,) or, if Z = 1, none; (A, m, N)."""
+    if weight.shape[0] == 1 or species is None:
         return x @ weight[0]
     present = torch.bincount(species, minlength=weight.shape[0]).nonzero()[:, 0].tolist()
     if len(present) == 1:
