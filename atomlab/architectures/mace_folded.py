@@ -120,13 +120,14 @@ class Layer:
 class Folded:
     """All layers, and the constants of the radial basis as `loops/fused_bonds.py` takes them.
 
-    code and tables belong to a pass with these weights: its compiled loops and radial tables, once they are made.
+    code, tables, passes: compiled loops and radial tables, once they are made, and how often these weights were used.
     """
 
     def __init__(self, model: MACE, present: tuple[int, ...]):
         self.name, self.config, self.dtype, self.present = model.card.name, model.config, model.dtype, present
         self.code: dict[bool, Loops] = {}
         self.tables: Any = None
+        self.passes = 0
         rows = torch.tensor(present)
         x = model.node_embedding.linear.matrices()[0].double()[rows]
         self.layers: list[Layer] = []

@@ -21,10 +21,10 @@ from ..graph import Graph
 from ..kernels.cpu.arrays import flat, real
 from ..kernels.cpu.fused import Loops, loops, multiply
 from ..kernels.cpu.threads import over_rows
-from ..kernels.tables import tabulated
 from ..potential import Outputs
 from .mace_bonds import Atoms, Bonds
 from .mace_folded import Folded, Layer, Matrix, folded, patterns
+from .mace_tables import wanted
 
 if TYPE_CHECKING:
     from .mace import MACE
@@ -42,16 +42,15 @@ def analytic(model: MACE, graph: Graph, want: Sequence[str]) -> Outputs | None:
         return None
     species = model.species(graph)
     atoms = Atoms(species)
+    weights = folded(model, atoms.present)
     with torch.no_grad(), _space() as space:
-        for table in (True, False) if tabulated(model.dtype) else (False,):
-            weights = folded(model, atoms.present)
+        for table in (True, False) if wanted(weights) else (False,):
             code = weights.code.get(table) or _loops(model, table)
-            if code is None:
-                return None
-            weights.code[table] = code
-            run = _Pass(graph, atoms, weights, code, space)
-            if run.bonds.radial(table):
-                return run.outputs(model, species, want)
+            if code is not None:
+                weights.code[table] = code
+                run = _Pass(graph, atoms, weights, code, space)
+                if run.bonds.radial(table):
+                    return run.outputs(model, species, want)
     return None
 
 

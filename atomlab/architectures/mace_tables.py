@@ -19,15 +19,17 @@ from ..kernels.cpu.arrays import flat
 from ..kernels.cpu.fused import COEFFICIENTS, Loops, multiply
 from ..kernels.cpu.simd import width
 from ..kernels.cpu.threads import over_rows
+from ..kernels.tables import tabulated
 from .mace_folded import Folded
 
-__all__ = ["Table", "network", "tables"]
+__all__ = ["FINER", "LOWEST", "Table", "network", "tables", "wanted"]
 
 LOWEST = 0.5  # Å; closer atoms are computed by the network
-INTERVALS = (32, 64, 128)
+INTERVALS = (64, 128)
 FINER = 4  # intervals of the densities, which cost nothing, for each of the other functions'
 TOLERANCE = 1e-6  # of the largest value and slope; forces differ far less, for most bonds are not the shortest
-KINDS = 15  # pairs of elements, beyond which tables would cost more than they save
+KINDS = 15  # pairs of elements, beyond which tables would not stay in the processor's memory
+PRICE = 4  # passes that making a table costs, for every pair of elements but the first
 
 
 @dataclass
@@ -88,37 +90,29 @@ def _new(_: str, *shape: int) -> Tensor:
     return torch.empty(*shape, dtype=torch.float64)
 
 
+def wanted(folded: Folded) -> bool:
+    """Whether the next pass with these weights should find tables; counts the passes."""
+    kinds = len(folded.r0)
+    folded.passes += 1
+    return kinds <= KINDS and tabulated(folded.dtype, folded.passes, PRICE * (kinds - 1))
+
+
 def tables(folded: Folded, code: Loops) -> Table | None:
-    """The tables of these weights, made at the first call; None where they would not be accurate or not small."""
+    """The tables of these weights, made at the first call; None where they would not be accurate enough."""
     if folded.tables is None:
-        if len(folded.r0) > KINDS:
-            folded.tables = False
-        else:
-            with torch.inference_mode(False), torch.no_grad():
-                folded.tables = _made(folded, code)
-    return folded.tables or None  # type: ignore[return-value]
+        with torch.inference_mode(False), torch.no_grad():
+            folded.tables = _made(folded, code)
+    return folded.tables or None
 
 
 def _made(folded: Folded, code: Loops) -> Table | bool:
-    between = np.linspace(-1.0, 1.0, 3 * COEFFICIENTS)
-    powers = np.vander(between, COEFFICIENTS, increasing=True)
-    steps = np.zeros_like(powers)
-    steps[:, 1:] = powers[:, :-1] * np.arange(1, COEFFICIENTS)
     for intervals in INTERVALS:
-        layers, densities, worst = [], np.zeros(0), 0.0
-        for finer in (1, FINER)[: 1 + (folded.densities > 0)]:
-            rate = 2.0 * intervals * finer / (folded.config["cutoff"] - LOWEST)
-            fits = _fitted(folded, code, intervals * finer, rate, finer == FINER)
-            true = _sampled(folded, code, between, intervals * finer, finer == FINER)
-            for fit, value, slope in zip(fits, *true):
-                worst = max(worst, _wrong(np.einsum("nc,rck->rnk", powers, fit), value))
-                worst = max(worst, _wrong(np.einsum("nc,rck->rnk", steps * rate, fit), slope))
-            if finer == 1:
-                layers = fits
-            else:
-                densities = np.ascontiguousarray(np.swapaxes(fits[0], 1, 2)).reshape(-1)
+        fits, wrong = _fitted(folded, code, intervals, False)
+        densities, wrong_too = _fitted(folded, code, FINER * intervals, True) if folded.densities else ([], 0.0)
+        worst = max(wrong, wrong_too)
         if worst <= TOLERANCE:
-            return _packed(folded, layers, densities, intervals)
+            scalars = np.concatenate([np.swapaxes(fit, 1, 2).reshape(-1) for fit in densities] or [np.zeros(0)])
+            return _packed(folded, fits, scalars, intervals)
     notice(
         "mace-tables",
         f"The radial functions of '{folded.name}' are not tabulated: {INTERVALS[-1]} intervals leave an error of "
@@ -127,17 +121,26 @@ def _made(folded: Folded, code: Loops) -> Table | bool:
     return False
 
 
-def _fitted(folded: Folded, code: Loops, intervals: int, rate: float, densities: bool) -> list[np.ndarray]:
-    """Coefficients (rows, 8, functions): the slopes interpolated at Chebyshev's nodes, then integrated."""
-    degree = COEFFICIENTS - 1
+def _fitted(folded: Folded, code: Loops, intervals: int, densities: bool) -> tuple[list[np.ndarray], float]:
+    """Coefficients (rows, 8, functions) and their largest error, of values or slopes, relative to the largest.
+
+    The slopes are interpolated at Chebyshev's nodes, then integrated; errors are taken at the ends and between nodes.
+    """
+    degree, rate = COEFFICIENTS - 1, 2.0 * intervals / (folded.config["cutoff"] - LOWEST)
     nodes = np.cos(np.pi * (np.arange(degree) + 0.5) / degree)
+    between = np.cos(np.pi * np.arange(COEFFICIENTS) / degree)
     inverse = np.linalg.inv(np.vander(nodes, increasing=True)) / (rate * np.arange(1, COEFFICIENTS))[:, None]
-    fits = []
-    for value, slope in zip(*_sampled(folded, code, nodes, intervals, densities)):
-        high = np.einsum("cn,rnk->rck", inverse, slope)
-        rest = np.einsum("nc,rck->rnk", nodes[:, None] ** np.arange(1, COEFFICIENTS), high)
-        fits.append(np.concatenate([(value - rest).mean(1, keepdims=True), high], axis=1))
-    return fits
+    powers, steps = np.vander(between, COEFFICIENTS, increasing=True), np.zeros((COEFFICIENTS, COEFFICIENTS))
+    steps[:, 1:] = rate * powers[:, :-1] * np.arange(1, COEFFICIENTS)
+    fits, worst = [], 0.0
+    values, slopes = _sampled(folded, code, np.concatenate([nodes, between]), intervals, densities)
+    for value, slope in zip(values, slopes):
+        high = inverse @ slope[:, :degree]
+        rest = (nodes[:, None] ** np.arange(1, COEFFICIENTS)) @ high
+        fit = np.concatenate([(value[:, :degree] - rest).mean(1, keepdims=True), high], axis=1)
+        worst = max(worst, _wrong(powers @ fit, value[:, degree:]), _wrong(steps @ fit, slope[:, degree:]))
+        fits.append(fit)
+    return fits, worst
 
 
 def _sampled(
