@@ -26,6 +26,7 @@ from ..dispatch import waits
 __all__ = ["folder", "library", "template"]
 
 _libraries: dict[str, Future] = {}
+_ready: dict[tuple[str, str], ModuleType] = {}  # for calls, which ask often
 _lock = threading.Lock()
 _one_at_a_time = threading.Lock()  # Numba compiles under one lock anyway; in turn, the first asked is ready first
 
@@ -61,6 +62,9 @@ def library(name: str, source: str) -> ModuleType | None:
 
     None too where it cannot be compiled, which is said once: the reference serves.
     """
+    module = _ready.get((name, source))
+    if module is not None:
+        return module
     key = f"{name}_{_stamp(source)}"
     with _lock:
         future = _libraries.get(key)
@@ -76,6 +80,7 @@ def library(name: str, source: str) -> ModuleType | None:
     if error is not None:
         notice(f"kernels-{name}", f"The compiled kernel '{name}' is not used: {error}. The torch reference is used.")
         return None
+    _ready[name, source] = future.result()
     return future.result()
 
 

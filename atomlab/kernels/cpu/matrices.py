@@ -20,8 +20,6 @@ from .threads import over_rows
 
 __all__ = ["inner_product", "outer_product", "turned"]
 
-CHUNK = 512  # rows that stay in the cache while the columns of the other matrix pass
-
 
 def _code(columns: int, dtype: str | None):
     return loops(dtype, columns) if dtype is not None and panel(columns, dtype)[0] >= LEAST else None
@@ -46,10 +44,8 @@ def outer_product(a: Tensor, b: Tensor, plus: Tensor | None = None) -> Tensor:
     if code is None or a.numel() == 0:
         return a.t() @ b if plus is None else plus.addmm_(a.t(), b)
     out = a.new_empty(width, columns) if plus is None else plus
-    for r in range(0, rows, CHUNK):
-        many, onto = min(CHUNK, rows - r), plus is not None or r > 0
-        arrays = (flat(a), r * width, 1, width, flat(b), r * columns, onto, flat(out), 0)
-        over_rows(code.product, width, many, columns, *arrays, work=many * width * columns)
+    arrays = (flat(a), flat(b), plus is not None, flat(out))
+    over_rows(code.outer, width, rows, width, columns, *arrays, work=rows * width * columns)
     return out
 
 

@@ -9,6 +9,7 @@ from atomlab.kernels.cpu.simd import kernel, vectors
 REAL = "float32"
 PANEL = 64
 ROWS = 4
+CHUNK = 64
 R = 0  # stands for 0, 1, ..., ROWS - 1 in the lines that are repeated
 
 P = vectors(REAL, PANEL)
@@ -40,6 +41,14 @@ def product(start, stop, inner, columns, x, x0, step_row, step_k, w, w0, onto, o
             for k in range(inner):
                 sum_ = fma_panel(fill_panel(x[at + k * step_k]), load_panel(w, w0 + k * columns + c), sum_)
             store_panel(out, to, sum_)
+
+
+@kernel(f"void(int64, int64, int64, int64, int64, {X}, {X}, boolean, {X})")
+def outer(start, stop, rows, width, columns, x, g, onto, out):
+    """out = x^T g, for x (rows, width) and g (rows, columns); rows start..stop of it. CHUNK rows stay in the cache."""
+    for r in range(0, rows, CHUNK):
+        many = min(CHUNK, rows - r)
+        product(start, stop, many, columns, x, r * width, 1, width, g, r * columns, onto or r > 0, out, 0)
 
 
 @kernel(f"void(int64, int64, int64, int64, {X}, {X}, {X}, {X}, {I}, {I}, {X})")
