@@ -29,7 +29,7 @@ import triton.language as tl
 from atomlab.kernels.gpu.mathematics import root, sigmoid, spherical_j, tanh
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def kernel({pointers}, rows, BLOCK: tl.constexpr):
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = row < rows

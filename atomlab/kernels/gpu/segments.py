@@ -16,7 +16,7 @@ from .rows import Rows, rows_of
 __all__ = ["gather", "segment_sum", "sum_rows"]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])  # or another length of a list would be another kernel
 def _sum(out, x, first, order, columns, rows, ORDERED: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr):
     """out[a] = Σ x[order[p] % rows] over the places p of list a; order[p] is p itself where ORDERED."""
     a = tl.program_id(0).to(tl.int64)
