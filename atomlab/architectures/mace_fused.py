@@ -8,6 +8,7 @@ channels. The bonds are in `mace_bonds.py`, what comes of the weights in `mace_f
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -87,7 +88,7 @@ class _Pass:
 
     def array(self, name: str, *shape: int) -> Tensor:
         """An array of that name, kept from pass to pass; what it holds is of no meaning."""
-        key, size = f"{name} {self.weights.dtype}", int(np.prod(shape))
+        key, size = f"{name} {self.weights.dtype}", math.prod(shape)
         kept = self.space.get(key)
         if kept is None or kept.numel() < size:
             kept = self.space[key] = torch.empty(size + size // 8, dtype=self.weights.dtype)
