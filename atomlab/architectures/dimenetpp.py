@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..graph import Graph, Needs
-from ..kernels import bessel, edge_lengths, polynomial_envelope, spherical_bessel, zonal_pairs
+from ..kernels import bessel, edge_lengths, polynomial_envelope, spherical_waves, zonal_parts
 from ..potential import Card, Terms
 from ..units import LENGTH
 from .dimenetpp_blocks import DirectedGraph, Embedding, Interaction, Output, Sizes, bessel_zeros, start_orthogonal
@@ -148,8 +148,8 @@ class DimeNetPP(Trainable):
         envelope = polynomial_envelope(x, c["envelope"])
         radial = envelope[:, None] * bessel(x, self.frequencies, self._radial_factor(x))
         waves = self._waves(x, envelope / x if c["spherical_envelope"] == "divided" else envelope)
-        zonal = zonal_pairs(vectors / lengths[:, None], edges.i, len(graph.numbers), c["spherical"] - 1)
-        return DirectedGraph(edges.i, edges.j, edges.reverse, radial, waves, zonal)
+        parts = zonal_parts(vectors / lengths[:, None], c["spherical"] - 1)
+        return DirectedGraph(edges.i, edges.j, edges.reverse, len(graph.numbers), radial, waves, parts)
 
     def _radial_factor(self, like: Tensor) -> Tensor:
         if self.config["radial_basis"] == "bare":
@@ -160,13 +160,11 @@ class DimeNetPP(Trainable):
     def _waves(self, x: Tensor, envelope: Tensor) -> Tensor:
         """Envelope times N_ln j_l(z_ln x): (E, L, N)."""
         degrees, number = self.config["spherical"], self.config["radial"]
-        zeros, factors = (x.new_tensor(table).flatten() for table in bessel_zeros(degrees, number))
+        zeros, factors = (x.new_tensor(table) for table in bessel_zeros(degrees, number))
         if self.config["angle"] == "turn":
             # P_l of 180 degrees minus the angle is (-1)^l P_l
-            factors = factors * (-1.0) ** torch.arange(degrees, device=x.device).repeat_interleave(number)
-        order = torch.arange(degrees, device=x.device).repeat_interleave(number)
-        waves = spherical_bessel(x[:, None] * zeros, order) * factors * envelope[:, None]
-        return waves.unflatten(1, (degrees, number))
+            factors[1::2] *= -1.0
+        return spherical_waves(x, envelope, zeros, factors)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """embedding; interactions.0 and on; readouts."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from scipy.special import spherical_jn
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from ..kernels import gather, segment_sum, zonal_sum
+from ..kernels import dense, gather, segment_sum, zonal_messages
 
 __all__ = ["DirectedGraph", "Embedding", "Interaction", "Output", "bessel_zeros", "start_orthogonal"]
 
@@ -26,9 +26,10 @@ class DirectedGraph(NamedTuple):
     i: Tensor
     j: Tensor
     back: Tensor  # (E,) index of i -> j
+    atoms: int
     radial: Tensor  # (E, N)
     waves: Tensor  # (E, L, N) spherical Bessel functions
-    zonal: Tensor  # angles between the messages into each atom, see `zonal_pairs`
+    parts: Tensor  # (E, L²) harmonics of the directions, see `zonal_parts`
 
 
 class Sizes(NamedTuple):
@@ -41,6 +42,11 @@ class Sizes(NamedTuple):
     spherical: int
 
 
+def on_rows(layer: nn.Linear, x: Tensor, **then: Any) -> Tensor:
+    """A layer on many rows, and what follows it (see `kernels.dense`)."""
+    return dense(x, layer.weight, layer.bias, **then)
+
+
 class Residual(nn.Module):
     """y + SiLU(W2 SiLU(W1 y + b1) + b2)."""
 
@@ -49,7 +55,7 @@ class Residual(nn.Module):
         self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
 
     def forward(self, y: Tensor) -> Tensor:
-        return y + silu(self.second(silu(self.first(y))))
+        return on_rows(self.second, on_rows(self.first, y, after="silu"), after="silu", plus=y)
 
 
 class Embedding(nn.Module):
@@ -63,10 +69,10 @@ class Embedding(nn.Module):
         self.dense = nn.Linear(2 * features + sizes.hidden, sizes.hidden)
 
     def forward(self, species: Tensor, graph: DirectedGraph) -> Tensor:
-        radial = self.radial(graph.radial)
-        radial = silu(radial) if self.activated else radial
+        radial = on_rows(self.radial, graph.radial, after="silu" if self.activated else "")
         atoms = gather(self.table, species)
-        return silu(self.dense(torch.cat([gather(atoms, graph.i), gather(atoms, graph.j), radial], dim=1)))
+        x = torch.cat([gather(atoms, graph.i), gather(atoms, graph.j), radial], dim=1)
+        return on_rows(self.dense, x, after="silu")
 
 
 class Interaction(nn.Module):
@@ -86,15 +92,17 @@ class Interaction(nn.Module):
         self.after = nn.Sequential(*(Residual(h) for _ in range(after)))
 
     def forward(self, message: Tensor, graph: DirectedGraph) -> Tensor:
-        sent = silu(self.down(silu(self.incoming(message)) * self.radial(graph.radial)))
+        first, second = (layer.weight for layer in self.radial)
+        arriving = on_rows(self.incoming, message, after="silu", times=dense(graph.radial, second @ first))
+        sent = on_rows(self.down, arriving, after="silu")
         # the two layers on the basis of a triplet k -> j -> i are one matrix; its part of k -> j is done per message,
         # so that all that is left to the triplets is a sum over k and l
         first, second = (layer.weight for layer in self.spherical)
         weight = (second @ first).unflatten(1, graph.waves.shape[1:])
-        filters = torch.einsum("eln,cln->elc", graph.waves, weight) * sent[:, None, :]
-        arrived = gather(zonal_sum(graph.zonal, filters, graph.i), graph.back)
-        y = self.before(silu(self.own(message)) + silu(self.up(arrived)))
-        return self.after(silu(self.dense(y)) + message)
+        arrived = gather(zonal_messages(graph.waves, weight, sent, graph.parts, graph.i, graph.atoms), graph.back)
+        own = on_rows(self.own, message, after="silu")
+        y = self.before(on_rows(self.up, arrived, after="silu", plus=own))
+        return self.after(on_rows(self.dense, y, after="silu", plus=message))
 
 
 class Output(nn.Module):
@@ -109,7 +117,7 @@ class Output(nn.Module):
         self.scale = nn.Parameter(torch.zeros(())) if scaled else None
 
     def forward(self, message: Tensor, graph: DirectedGraph, atoms: int) -> tuple[Tensor, Tensor]:
-        y = self.up(segment_sum(message * self.radial(graph.radial), graph.i, atoms))
+        y = self.up(segment_sum(message * on_rows(self.radial, graph.radial), graph.i, atoms))
         for layer in self.dense:
             y = silu(layer(y))
         y = y if self.scale is None else y * self.scale

@@ -12,7 +12,7 @@ from architecture_checks import ArchitectureTests, awkward, check_derivatives, c
 from atomlab.architectures.dimenetpp_blocks import bessel_zeros
 from atomlab.build import build
 from atomlab.errors import InputError
-from atomlab.kernels import spherical_bessel, zonal_harmonics, zonal_pairs, zonal_sum
+from atomlab.kernels import spherical_bessel, zonal_harmonics, zonal_messages, zonal_parts
 from atomlab.neighbours import triplets
 from atomlab.potential import outputs
 from atomlab.testing import check_potential
@@ -160,13 +160,24 @@ def test_sums_over_pairs_equal_a_list_of_triplets():
     torch.manual_seed(0)
     i = torch.tensor([0, 0, 0, 0, 2, 2, 3, 6, 6, 6])
     unit = torch.nn.functional.normalize(torch.randn(10, 3, dtype=torch.float64), dim=1)
-    filters = torch.randn(10, 4, 5, dtype=torch.float64)
+    waves, weight, sent = (torch.randn(*shape, dtype=torch.float64) for shape in ((10, 4, 2), (5, 4, 2), (10, 5)))
     a, b = (torch.from_numpy(x) for x in triplets(i.numpy(), np.ones(10, bool)))
+    filters = torch.einsum("eln,cln->elc", waves, weight) * sent[:, None]
     terms = filters[b] * zonal_harmonics((unit[a] * unit[b]).sum(1), 3)[:, :, None]
     expected = torch.zeros(10, 5, dtype=torch.float64).index_add(0, a, terms.sum(1))
-    assert torch.allclose(zonal_sum(zonal_pairs(unit, i, 8, 3), filters, i), expected)
+    parts = zonal_parts(unit, 3)
+    assert torch.allclose(zonal_messages(waves, weight, sent, parts, i, 8), expected)
     empty = torch.zeros(0, dtype=torch.int64)
-    assert zonal_sum(zonal_pairs(unit[:0], empty, 3, 3), filters[:0], empty).shape == (0, 5)
+    assert zonal_messages(waves[:0], weight, sent[:0], parts[:0], empty, 3).shape == (0, 5)
+
+
+def test_harmonics_of_two_directions_make_the_zonal_one():
+    unit = torch.nn.functional.normalize(torch.randn(9, 3, dtype=torch.float64), dim=1)
+    unit[0] = torch.tensor([0.0, 0.0, 1.0])
+    parts, expected = zonal_parts(unit, 8), zonal_harmonics(unit @ unit.T, 8)
+    for l in range(9):
+        part = parts[:, l * l : (l + 1) ** 2]
+        assert torch.allclose(part @ part.T, expected[..., l], atol=1e-13)
 
 
 def test_zonal_harmonics_are_normalised():

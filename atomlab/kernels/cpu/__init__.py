@@ -1,6 +1,6 @@
 """Kernels for the CPU, compiled by Numba: one file per kind of operation, their loops as templates in `loops/`."""
 
-from . import contraction, convolution, gates, layers, matrices, perceptron, products, segments, triplets
+from . import contraction, convolution, gates, layers, matrices, perceptron, products, segments, triplets, waves
 
 __all__ = [
     "contraction",
@@ -13,6 +13,7 @@ __all__ = [
     "products",
     "segments",
     "triplets",
+    "waves",
 ]
 
 

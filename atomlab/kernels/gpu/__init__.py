@@ -37,8 +37,8 @@ LEFT_TO_TORCH = {
     "radial_network": "matrix products with a SiLU between them",
     "structure_attention": "matrix products and a softmax of padded structures, which cuBLAS and torch do",
     "orbital_density": "a matrix product for each degree; the squares that follow are a small part",
-    "zonal_sum": "one matrix product of padded neighbour lists",
-    "zonal_pairs": "padding and one matrix product; its harmonics are ours",
+    "zonal_parts": "polynomials, once for each graph",
+    "spherical_waves": "its Bessel functions are ours",
     "half_edges": "whole numbers, once for each neighbour list",
 }
 

@@ -19,7 +19,7 @@ from .orbitals import cosine_envelope, gaussian_waves, monomials, orbital_densit
 from .perceptron import radial_network
 from .radial import agnesi_transform, bessel, polynomial_envelope, soft_transform, zbl
 from .segments import gather, segment_sum
-from .waves import spherical_bessel, zonal_harmonics, zonal_pairs, zonal_sum
+from .waves import spherical_bessel, spherical_waves, zonal_harmonics, zonal_messages, zonal_parts
 
 __all__ = [
     "lennard_jones",
@@ -41,8 +41,9 @@ __all__ = [
     "structure_attention",
     "spherical_bessel",
     "zonal_harmonics",
-    "zonal_pairs",
-    "zonal_sum",
+    "spherical_waves",
+    "zonal_messages",
+    "zonal_parts",
     "cosine_envelope",
     "gaussian_waves",
     "monomials",

@@ -1,15 +1,20 @@
-"""Spherical waves, DimeNet's basis: Bessel functions of the distance and zonal harmonics of the angle."""
+"""Spherical waves, DimeNet's basis: Bessel functions of the distance and zonal harmonics of the angle.
+
+Sums over all pairs of a centre's edges need no pairs: by the addition theorem a zonal harmonic of the angle between two
+edges is a sum of products of harmonics of each.
+"""
 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from ..dispatch import op
 
-__all__ = ["spherical_bessel", "zonal_harmonics", "zonal_pairs", "zonal_sum"]
+__all__ = ["spherical_bessel", "spherical_waves", "zonal_harmonics", "zonal_messages", "zonal_parts"]
 
 TERMS = 16  # of the power series: relative error below 1e-16 for x < l <= 8
 
@@ -49,6 +54,17 @@ def _series(x: Tensor, degrees: Tensor, top: int) -> Tensor:
 
 
 @op
+def spherical_waves(x: Tensor, envelope: Tensor, zeros: Tensor, factors: Tensor) -> Tensor:
+    """envelope factors j_l(zeros x), (E, L, N): x > 0 and envelope (E,), zeros and factors (L, N) for l = 0..L-1.
+
+    arXiv:2003.03123, eq. 6, the radial part.
+    """
+    degrees = torch.arange(len(zeros), device=x.device).repeat_interleave(zeros.shape[1])
+    waves = spherical_bessel(x[:, None] * zeros.flatten(), degrees) * factors.flatten() * envelope[:, None]
+    return waves.unflatten(1, zeros.shape)
+
+
+@op
 def zonal_harmonics(cosine: Tensor, l_max: int) -> Tensor:
     """Y_l0 = sqrt((2l+1)/4π) P_l(cos θ) for l = 0..l_max of cosines of any shape: (..., l_max + 1).
 
@@ -61,37 +77,70 @@ def zonal_harmonics(cosine: Tensor, l_max: int) -> Tensor:
 
 
 @op
-def zonal_pairs(unit: Tensor, i: Tensor, size: int, l_max: int) -> Tensor:
-    """Y_l0 of the angle between every two different edges a, b of one centre: (size, K, K, l_max + 1) for `zonal_sum`.
+def zonal_parts(unit: Tensor, l_max: int) -> Tensor:
+    """Y (E, (l_max + 1)²) of directions (E, 3) such that Σ_m Y_lm(a) Y_lm(b) is Y_l0 of the angle between a and b.
 
-    unit (E, 3): directions; i (E,): their centres, sorted, below `size`. K is the largest number of edges of a centre;
-    0 for a = b and where a centre has fewer. Dense matrices: no list of triplets, and products of matrices to sum them.
+    Real harmonics in the order l² + (m = 0..l as cosines, then m = 1..l as sines), scaled by ((2l+1) / 4π)^(1/4), as
+    polynomials: sqrt((2 - δ_m0) (l-m)! / (l+m)!) d^m P_l / dz^m times Re or Im (x + iy)^m, smooth at the poles.
     """
-    slot, most = _slots(i, size)
-    padded = unit.new_zeros(size * most, 3).index_copy(0, slot, unit).view(size, most, 3)
-    there = unit.new_zeros(size * most).index_fill(0, slot, 1.0).view(size, most)
-    pairs = there[:, :, None] * there[:, None, :] * (1.0 - torch.eye(most, dtype=unit.dtype, device=unit.device))
-    return zonal_harmonics(padded @ padded.transpose(1, 2), l_max) * pairs[..., None]
+    x, y, z = (unit[:, k : k + 1] for k in range(3))
+    cosines, sines = [torch.ones_like(x)], [torch.zeros_like(x)]
+    for _ in range(l_max):
+        re, im = cosines[-1], sines[-1]
+        cosines.append(re * x - im * y)
+        sines.append(re * y + im * x)
+    cosine, sine = torch.cat(cosines, dim=1), torch.cat(sines, dim=1)
+    before, legendre = cosine.new_zeros(len(unit), 1), torch.ones_like(x)
+    parts = [math.sqrt(math.sqrt(1 / (4 * math.pi))) * legendre]
+    for l in range(1, l_max + 1):
+        # (l - m) d^m P_l = (2l - 1) z d^m P_(l-1) - (l + m - 1) d^m P_(l-2), and d^l P_l = (2l - 1)!!
+        rise, fall, norm = _zonal_tables(l, unit.dtype, unit.device)
+        last = legendre.new_full((len(unit), 1), math.prod(range(1, 2 * l, 2)))
+        padded = torch.cat([before, torch.zeros_like(x)], dim=1)[:, :l]
+        before, legendre = legendre, torch.cat([rise * z * legendre - fall * padded, last], dim=1)
+        scaled = norm * legendre
+        parts += [scaled * cosine[:, : l + 1], scaled[:, 1:] * sine[:, 1 : l + 1]]
+    return torch.cat(parts, dim=1)
+
+
+@cache
+def _zonal_tables(l: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Coefficients of the recurrence for m = 0..l-1, and norms for m = 0..l."""
+    m = range(l)
+    rise, fall = [(2 * l - 1) / (l - k) for k in m], [(l + k - 1) / (l - k) for k in m]
+    quarter = ((2 * l + 1) / (4 * math.pi)) ** 0.25
+    ratio = [math.factorial(l - k) / math.factorial(l + k) for k in range(l + 1)]
+    norm = [quarter * math.sqrt((2 if k else 1) * r) for k, r in enumerate(ratio)]
+    with torch.inference_mode(False):  # they are kept, and may be needed for a derivative later
+        return tuple(torch.tensor(row, dtype=torch.float64).to(device, dtype) for row in (rise, fall, norm))
 
 
 @op
-def zonal_sum(zonal: Tensor, filters: Tensor, i: Tensor) -> Tensor:
-    """Σ over the other edges b of the centre of edge a, and l, of zonal[a, b, l] filters[b, l]: (E, C).
+def zonal_messages(waves: Tensor, weight: Tensor, sent: Tensor, parts: Tensor, i: Tensor, size: int) -> Tensor:
+    """Σ over the other edges b of edge a's centre, and l, of Y_l0(angle ab) F[b, l, c]; (E, C).
 
-    zonal (size, K, K, L) of `zonal_pairs`; filters (E, L, C); i (E,): centres, sorted.
+    F[b, l, c] = sent[b, c] Σ_n waves[b, l, n] weight[c, l, n]: waves (E, L, N), weight (C, L, N), sent (E, C); parts
+    (E, L²) of `zonal_parts`; i (E,): centres, sorted, below `size`. Σ_b runs over all edges once per centre, and what
+    is a's own is taken off.
     """
-    size, most, _, degrees = zonal.shape
-    slot, _ = _slots(i, size, most)
-    padded = filters.new_zeros(size * most, *filters.shape[1:]).index_copy(0, slot, filters)
-    total = zonal.flatten(2) @ padded.view(size, most * degrees, filters.shape[2])
-    return total.flatten(0, 1).index_select(0, slot)
+    filters = torch.einsum("eln,cln->elc", waves, weight) * sent[:, None, :]
+    slot, most = _slots(i, size)
+    padded, y = (
+        t.new_zeros(size * most, *t.shape[1:]).index_copy(0, slot, t).unflatten(0, (size, most))
+        for t in (filters, parts)
+    )
+    total, own = [], []
+    for l in range(waves.shape[1]):
+        of_l = slice(l * l, (l + 1) ** 2)
+        total.append(y[:, :, of_l] @ (y[:, :, of_l].transpose(1, 2) @ padded[:, :, l]))
+        own.append(parts[:, of_l].square().sum(1, keepdim=True) * filters[:, l])
+    return sum(total).flatten(0, 1).index_select(0, slot) - sum(own)
 
 
-def _slots(i: Tensor, size: int, most: int | None = None) -> tuple[Tensor, int]:
+def _slots(i: Tensor, size: int) -> tuple[Tensor, int]:
     """Row of each edge (E,) in a table of `most` rows per centre, and `most`."""
     counts = torch.bincount(i, minlength=size)
-    if most is None:
-        most = int(counts.max())
+    most = int(counts.max())
     start = torch.cumsum(counts, 0) - counts
     rank = torch.arange(len(i), device=i.device) - start.index_select(0, i)
     return i * most + rank, most
