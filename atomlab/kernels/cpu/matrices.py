@@ -20,6 +20,8 @@ from .threads import over_rows
 
 __all__ = ["inner_product", "outer_product", "turned"]
 
+FEWEST = 2_000_000  # multiplications below which the way to the loops costs more than they save
+
 
 def _code(columns: int, dtype: str | None):
     return loops(dtype, columns) if dtype is not None and panel(columns, dtype)[0] >= LEAST else None
@@ -104,8 +106,12 @@ def _turned(weight: Tensor) -> Tensor:
 @implements("numba", "element_linear")
 def element_linear(x: Tensor, weight: Tensor, species: Tensor | None = None) -> Tensor:
     dtype, (_, inner, columns) = real(x), weight.shape
-    if dtype is None or x.numel() == 0 or min(panel(size, dtype)[0] for size in (inner, columns)) < LEAST:
+    if dtype is None or x.numel() == 0 or x.numel() * columns < FEWEST:
         return NotImplemented
-    if loops(dtype, inner) is None or loops(dtype, columns) is None:
+    if (
+        min(panel(size, dtype)[0] for size in (inner, columns)) < LEAST
+        or loops(dtype, inner) is None
+        or loops(dtype, columns) is None
+    ):
         return NotImplemented
     return apply(ElementLinear(species, len(weight)), x, weight)[0]
