@@ -73,9 +73,8 @@ def select_replay(
         told |= _padded(len(found), padding, count, method)
         return source[sorted([*rows, *padding])], told
     frames = _farthest(source, base, found, count, each)
-    among = (
-        f"{len(found)} drawn at random of {survey.candidates.seen}" if survey.candidates.dropped else f"{len(found)}"
-    )
+    drawn = f" drawn at random of {survey.candidates.seen}" if survey.candidates.dropped else ""
+    among = f"{len(found)}{drawn}"
     how = f"{len(frames)} by farthest points of the base's mean descriptors, among the {among}"
     if len(frames) < count:
         how += f"; the other {count - len(frames)} wanted would repeat them"
@@ -143,7 +142,7 @@ def _surveyed(
         there = part.composition_matrix() > 0
         foreign = there[:, [z not in known for z in part.elements]].any(1)
         shared = there[:, [z in wanted for z in part.elements]].sum(1) >= least
-        labels = np.array([_has_label(entry) for entry in part.entries]) if labelled else np.ones(len(part), bool)
+        labels = part.has("energy") | part.has("forces") if labelled else np.ones(len(part), dtype=bool)
         out.total += len(part)
         out.foreign += int(foreign.sum())
         out.unlabelled += int((~labels & ~foreign).sum())
@@ -157,10 +156,6 @@ def _surveyed(
             mend="Give data like those that the base learned from; for structures without labels, replay_labels='base'",
         )
     return out
-
-
-def _has_label(entry: Any) -> bool:
-    return entry.label("energy") is not None or entry.label("forces") is not None
 
 
 def _rank(seed: int, index: int) -> int:
