@@ -14,6 +14,7 @@ from atomlab import kernels
 
 from .cases import Case, Problem, contractions, convolutions, gathers, random, segments
 from .cases_layers import activation, gate, pairs, three_body
+from .cases_waves import zonal
 
 # of one kind at each end of every operation that sums over edges
 I = torch.tensor([0, 0, 1, 1, 3, 3, 3])
@@ -120,5 +121,6 @@ CASES = [
     _tiny("gated", "alone", gate(3, 3, times=False)),
     _tiny("pair_dense", "alone", pairs(7, 3, 4, 3)),
     _tiny("triplet_messages", "alone", three_body([1, 2, 0], 3)),
+    _tiny("zonal_messages", "alone", zonal(7, 4, 2, 2, 3)),
     _tiny("monomials", "nothing", of(lambda d: kernels.monomials(d, 2), normal(0, 3)), empty=True),
 ]

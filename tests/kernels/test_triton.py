@@ -32,6 +32,7 @@ TINY = [case for case in CASES if case.tiny and not case.empty]
 LOWER = re.compile(r"\b(?:(?:add|sub|mul|fma|div|mad)[\w.]*\.f32|cvt[\w.]*\.f32\.f64)\b")
 
 
+@pytest.mark.timeout(400)
 def test_every_kernel_runs_in_the_interpreter():
     """The same comparison that the other backends pass, in a process that has TRITON_INTERPRET=1 from its start."""
     environment = {**os.environ, "TRITON_INTERPRET": "1"}

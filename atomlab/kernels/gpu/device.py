@@ -15,12 +15,17 @@ import torch
 import triton
 from torch import Tensor
 
+from ...errors import notice
 from ..dispatch import OPS
 
 __all__ = ["INTERPRETED", "REALS", "compiled", "kept", "launch", "ours", "specified", "warps", "wide"]
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton reads it when a kernel is defined
 REALS = {torch.float32: "tl.float32", torch.float64: "tl.float64"}
+UNTRIED = (
+    "The kernels for GPUs are tested in an interpreter and compile, but have not been tried on a GPU yet: compare with "
+    "ATOMLAB_KERNELS=reference before you trust them. tests/benchmarks/bench_gpu.py does that, and measures them."
+)
 WIDEST = 128  # numbers that one program holds of each row
 
 
@@ -53,6 +58,8 @@ def launch(kernel: Any, grid: tuple[int, ...], *args: Any, warps: int = 4, **con
     if 0 in grid:
         return
     first = args[0]
+    if first.is_cuda:
+        notice("kernels-gpu", UNTRIED)
     with torch.cuda.device(first.device) if first.is_cuda else contextlib.nullcontext():
         kernel[grid](*args, num_warps=warps, enable_fp_fusion=True, **constants)
 

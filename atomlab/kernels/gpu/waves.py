@@ -1,14 +1,17 @@
-"""Spherical Bessel functions and zonal harmonics."""
+"""Spherical Bessel functions, zonal harmonics, and messages between all pairs of a centre's edges."""
 
 from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from ..dispatch import implements
-from .device import kept, specified
-from .formula import constant, spherical_j
+from .angular import dot
+from .device import kept, ours, specified
+from .edgewise import Array, Edgewise, term
+from .formula import constant, spherical_j, total
 from .pointwise import Input, call
 
 
@@ -48,3 +51,37 @@ def zonal_harmonics(cosine: Tensor, l_max: int) -> Tensor:
 
     found = call(_zonal, plain, cosine.numel(), (cosine, Input(1)), constants=(l_max,))
     return found if found is NotImplemented else found.view(*cosine.shape, l_max + 1)
+
+
+def _spread(parts, filters):
+    return [y * filters[math.isqrt(m)] for m, y in enumerate(parts)]
+
+
+def _collected(parts, sums, filters):
+    """What a centre's edges sum to, as one of them sees it, without its own share."""
+    own = total(parts[m] * parts[m] * filters[math.isqrt(m)] for m in range(len(parts)))
+    return [dot(parts, sums) - own]
+
+
+@implements("triton", "zonal_messages")
+def zonal_messages(waves: Tensor, weight: Tensor, sent: Tensor, parts: Tensor, i: Tensor, size: int) -> Tensor:
+    if 0 in (waves.numel(), sent.numel()) or not ours(waves, weight, sent, parts):
+        return NotImplemented
+    edges, many = parts.shape
+    degrees, channels = waves.shape[1], sent.shape[1]
+    filters = torch.einsum("eln,cln->elc", waves, weight) * sent[:, None]  # a matrix product for each degree
+    harmonics, rows = Array("edge", many, wide=False), Array("edge", degrees)
+    indices, sizes = {"i": i}, {"i": size, "edge": edges}
+
+    def spread(parts, filters):
+        terms = parts[:, :, None] * filters[:, [math.isqrt(m) for m in range(many)]]
+        return (terms.new_zeros(size, many, channels).index_add(0, i, terms),)
+
+    def collected(parts, sums, filters):
+        seen = sums.index_select(0, i) - parts[:, :, None] * filters[:, [math.isqrt(m) for m in range(many)]]
+        return ((parts[:, :, None] * seen).sum(1),)
+
+    made = term(_spread, (harmonics, rows), (Array("i", many),), channels, ())
+    sums = Edgewise(made, indices, sizes, [(size, many, channels)], spread)(parts, filters)[0]
+    made = term(_collected, (harmonics, Array("i", many), rows), (Array("edge", 1),), channels, ())
+    return Edgewise(made, indices, sizes, [(edges, channels)], collected)(parts, sums, filters)[0]
