@@ -248,14 +248,12 @@ def test_forgetting_is_a_ratio_of_errors():
 def test_replay_keeps_silicon_while_it_learns_germanium():
     """si-base to ten frames of sw-ge: the transferred model has lost silicon, the replayed one has not."""
     split = atomlab.read("sw-ge").split(train=10, valid=5, seed=0)
-    base, silicon = atomlab.load("si-base", device="cpu"), atomlab.read("sw-si").split(train=40, valid=20, seed=1)
+    base, silicon = atomlab.load("si-base", device="cpu"), atomlab.read("sw-si").split(train=30, valid=10, seed=1)
     found = {}
-    for strategy, more in (("transfer", {}), ("replay", {"replay_count": 40, "replay_valid": 0.0})):
+    for strategy, more in (("transfer", {"epochs": 6}), ("replay", {"epochs": 3, "replay_count": 30})):
         select = taking(silicon.train) if strategy == "replay" else None
-        p = prepare(
-            strategy, {"epochs": 12 if select is None else 4, **more}, base, split.train, split.valid, select=select
-        )
+        p = prepare(strategy, more, base, split.train, split.valid, select=select)
         error = list(fit(p))[-1].values["forces_rmse"]
         found[strategy] = error, forgetting(base, p.potential, {"Si": silicon.valid})["Si"]["forces"]
-    assert found["replay"][0] < 0.25
-    assert found["replay"][1] < 2.0 and found["transfer"][1] > 2 * found["replay"][1]
+    assert found["replay"][0] < 0.3  # eV/Å on germanium; the base alone makes 0.66
+    assert found["transfer"][1] > 4 * found["replay"][1]
