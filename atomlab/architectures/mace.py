@@ -147,7 +147,7 @@ class MACE(Trainable):
 
     def analytic(self, graph: Graph, want: Sequence[str]) -> Outputs | None:
         """The same numbers from compiled loops without autograd (`mace_fused.py`), where those can be used."""
-        if current(self.device.type) != "numba":
+        if current(graph.positions.device.type) != "numba":
             return None
         from .mace_fused import analytic  # Numba is imported by those who use it
 

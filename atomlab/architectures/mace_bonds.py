@@ -7,6 +7,8 @@ harmonics are those of the vector from sender to receiver, as in the published m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,20 +22,53 @@ from ..units import COULOMB
 from .mace_folded import Folded
 from .mace_tables import FINER, LOWEST, Table, network, tables
 
+if TYPE_CHECKING:
+    from .mace import MACE
+
 __all__ = ["Atoms", "Bonds"]
 
 
 class Atoms:
     """The order of a pass: sorted by element. kind (A,): element at each place; starts: where each element begins."""
 
-    def __init__(self, species: Tensor):
-        present, kind = np.unique(species.numpy(), return_inverse=True)
-        self.present, self.count = tuple(present.tolist()), len(kind)
+    def __init__(self, species: np.ndarray):
+        present, kind = np.unique(species, return_inverse=True)
+        self.species, self.present, self.count = species, tuple(present.tolist()), len(kind)
         self.order = np.argsort(kind, kind="stable")
         self.rank = np.empty_like(self.order)
         self.rank[self.order] = np.arange(self.count)
         self.kind = kind[self.order]
         self.starts = np.searchsorted(self.kind, np.arange(len(present) + 1)).tolist()
+        self.sorted = bool((self.order == np.arange(self.count)).all())
+        self.blocks: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
+
+    def products(self, l_max: int, channels: int) -> tuple[np.ndarray, ...]:
+        """For products of features: blocks of up to four atoms of an element (element, first, count), and for each
+        component of the features its first place and the step from atom to atom."""
+        if (l_max, channels) not in self.blocks:
+            heads = [np.arange(a, b, 4) for a, b in pairwise(self.starts)]
+            counts = [np.minimum(4, b - head) for head, b in zip(heads, self.starts[1:])]
+            kinds = np.repeat(np.arange(len(heads)), [len(head) for head in heads])
+            l = np.sqrt(np.arange((l_max + 1) ** 2)).astype(np.int64)
+            base = (self.count * l * l + np.arange(len(l)) - l * l) * channels
+            steps = (2 * l + 1) * channels
+            self.blocks[l_max, channels] = kinds, np.concatenate(heads), np.concatenate(counts), base, steps
+        return self.blocks[l_max, channels]
+
+    @staticmethod
+    def of(model: MACE, graph: Graph) -> Atoms:
+        """The order for the graph's elements, remembered: in MD it stays the same."""
+        key = graph.numbers.numpy().tobytes(), model.elements
+        found = _orders.get(key)
+        if found is None:
+            found = Atoms(model.species(graph).numpy())
+            if len(_orders) >= 64:
+                _orders.clear()
+            _orders[key] = found
+        return found
+
+
+_orders: dict[tuple, Atoms] = {}
 
 
 class Bonds:

@@ -36,37 +36,60 @@ if TYPE_CHECKING:
 __all__ = ["Folded", "Layer", "Matrix", "folded", "patterns"]
 
 KEPT = 8  # sets of elements remembered per model
-_models: WeakKeyDictionary[MACE, tuple[list, list, OrderedDict]] = WeakKeyDictionary()
+_models: WeakKeyDictionary[MACE, _Known] = WeakKeyDictionary()
 _lock = threading.RLock()
+
+
+@dataclass
+class _Known:
+    """Of one model: its modules and their tables of tensors, the tensors' state, and what was made of it."""
+
+    children: list
+    tables: list[dict]
+    state: list
+    held: list[Tensor]  # an address tells a tensor only as long as it lives
+    made: OrderedDict[tuple[int, ...], Folded]
 
 
 def folded(model: MACE, present: tuple[int, ...]) -> Folded:
     """The model's weights as they are now, for a pass over the elements `present` (rows of its tables)."""
     with _lock:
-        tensors = _tensors(model)
-        # an address tells a tensor only as long as it lives: those seen are held
-        state = [(t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype) for t in tensors]
         known = _models.get(model)
-        if known is None or known[0] != state:
-            known = _models[model] = (state, [t.detach() for t in tensors], OrderedDict())
-        made = known[2]
-        if present not in made:
+        if known is None or known.children != _children(model, known.children) or known.state != _state(known.tables):
+            known = _models[model] = _known(model)
+        if present not in known.made:
             with torch.inference_mode(False), torch.no_grad():
-                made[present] = Folded(model, present)
-            while len(made) > KEPT:
-                made.popitem(last=False)
-        made.move_to_end(present)
-        return made[present]
+                known.made[present] = Folded(model, present)
+            while len(known.made) > KEPT:
+                known.made.popitem(last=False)
+        known.made.move_to_end(present)
+        return known.made[present]
 
 
-def _tensors(model: nn.Module) -> list[Tensor]:
-    """All parameters and buffers; `parameters()` and `buffers()` take ten times as long."""
-    found, stack = [], [model]
-    while stack:
-        module = stack.pop()
-        found += [t for table in (module._parameters, module._buffers) for t in table.values() if t is not None]
-        stack += [m for m in module._modules.values() if m is not None]
-    return found
+def _known(model: MACE) -> _Known:
+    children = _children(model, [])
+    tables = [table for m in (model, *children) for table in (m._parameters, m._buffers)]
+    held = [t.detach() for table in tables for t in table.values() if t is not None]
+    return _Known(children, tables, _state(tables), held, OrderedDict())
+
+
+def _children(model: MACE, seen: Sequence[nn.Module]) -> list[nn.Module]:
+    """All modules inside; `seen`: those that were there, whose own children are looked up without a search."""
+    if seen:
+        return [c for m in (model, *seen) for c in m._modules.values() if c is not None]
+    found: list[nn.Module] = [model]
+    for module in found:  # grows as it goes
+        found += [c for c in module._modules.values() if c is not None]
+    return found[1:]
+
+
+def _state(tables: Sequence[dict]) -> list:
+    """Address and version of every parameter and buffer; a tensor of inference mode has no version."""
+    tensors = [t for table in tables for t in table.values() if t is not None]
+    try:
+        return [(t.data_ptr(), t._version) for t in tensors]
+    except RuntimeError:
+        return [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors]
 
 
 @functools.cache
@@ -120,7 +143,8 @@ class Layer:
 class Folded:
     """All layers, and the constants of the radial basis as `loops/fused_bonds.py` takes them.
 
-    code, tables, passes: compiled loops and radial tables, once they are made, and how often these weights were used.
+    scale, shift (heads,) and e0 (heads, elements) in eV. code, tables, passes: compiled loops and radial tables, once
+    they are made, and how often these weights were used.
     """
 
     def __init__(self, model: MACE, present: tuple[int, ...]):
@@ -128,6 +152,9 @@ class Folded:
         self.code: dict[bool, Loops] = {}
         self.tables: Any = None
         self.passes = 0
+        self.scale, self.shift, self.e0 = (
+            t.detach().numpy().copy() for t in (model.scale, model.shift, model.atomic_energies)
+        )
         rows = torch.tensor(present)
         x = model.node_embedding.linear.matrices()[0].double()[rows]
         self.layers: list[Layer] = []

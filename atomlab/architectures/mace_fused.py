@@ -28,21 +28,21 @@ from .mace_folded import Folded, Layer, Matrix, folded, patterns
 from .mace_tables import wanted
 
 if TYPE_CHECKING:
-    from .mace import MACE
+    from .mace import MACE, FeatureBlock
 
 __all__ = ["analytic"]
 
 KEPT_BYTES = 2**29
-_idle: list[dict[str, Tensor]] = []  # arrays of passes that are over, for the next ones
+_idle: list[_Space] = []  # arrays of passes that are over, for the next ones
 _lock = threading.Lock()
 
 
 def analytic(model: MACE, graph: Graph, want: Sequence[str]) -> Outputs | None:
     """Energy and what else is wanted; None where autograd must serve, or serves until the loops are compiled."""
-    if real(graph.positions) is None or graph.positions.dtype != model.dtype or model.device.type != "cpu":
+    weight = model.node_embedding.linear.weight
+    if real(weight) is None or real(graph.positions) is None or graph.positions.dtype != weight.dtype:
         return None
-    species = model.species(graph)
-    atoms = Atoms(species)
+    atoms = Atoms.of(model, graph)
     weights = folded(model, atoms.present)
     with torch.no_grad(), _space() as space:
         for table in (True, False) if wanted(weights) else (False,):
@@ -51,7 +51,7 @@ def analytic(model: MACE, graph: Graph, want: Sequence[str]) -> Outputs | None:
                 weights.code[table] = code
                 run = _Pass(graph, atoms, weights, code, space)
                 if run.bonds.radial(table):
-                    return run.outputs(model, species, want)
+                    return run.outputs(want, model.feature_layout)
     return None
 
 
@@ -62,13 +62,19 @@ def _loops(model: MACE, table: bool) -> Loops | None:
     return loops(name, c["channels"], hidden, c["l_edges"], patterns(c["layers"], c["l_nodes"], c["l_edges"]), table)
 
 
+class _Space(dict[str, Tensor]):
+    """Arrays by name, and their size in all."""
+
+    bytes = 0
+
+
 @contextmanager
-def _space() -> Iterator[dict[str, Tensor]]:
+def _space() -> Iterator[_Space]:
     """Arrays that no other thread uses meanwhile."""
     with _lock:
-        space = _idle.pop() if _idle else {}
+        space = _idle.pop() if _idle else _Space()
     yield space
-    if sum(t.numel() * t.element_size() for t in space.values()) <= KEPT_BYTES:
+    if space.bytes <= KEPT_BYTES:
         with _lock:
             _idle.append(space)
 
@@ -76,7 +82,7 @@ def _space() -> Iterator[dict[str, Tensor]]:
 class _Pass:
     """One evaluation. `t` counts layers, `z` the elements present; a gradient is named g and what it belongs to."""
 
-    def __init__(self, graph: Graph, atoms: Atoms, weights: Folded, code: Loops, space: dict[str, Tensor]):
+    def __init__(self, graph: Graph, atoms: Atoms, weights: Folded, code: Loops, space: _Space):
         self.graph, self.atoms, self.weights, self.code, self.space = graph, atoms, weights, code, space
         self.layers: list[Layer] = weights.layers
         self.channels, self.l_max = weights.config["channels"], weights.config["l_edges"]
@@ -84,14 +90,16 @@ class _Pass:
         self.messages: list[Tensor] = []
         self.products: list[Tensor] = []
         self.x: list[Tensor] = []
-        self.blocks = self._blocks()
+        self.blocks = atoms.products(self.l_max, self.channels)
 
     def array(self, name: str, *shape: int) -> Tensor:
         """An array of that name, kept from pass to pass; what it holds is of no meaning."""
         key, size = f"{name} {self.weights.dtype}", math.prod(shape)
         kept = self.space.get(key)
         if kept is None or kept.numel() < size:
+            before = 0 if kept is None else kept.numel()
             kept = self.space[key] = torch.empty(size + size // 8, dtype=self.weights.dtype)
+            self.space.bytes += (kept.numel() - before) * kept.element_size()
         return kept[:size].view(shape)
 
     def features(self, name: str, l_max: int) -> Tensor:
@@ -114,8 +122,7 @@ class _Pass:
     def forward(self) -> tuple[Tensor, list[Callable[[Tensor], Tensor]]]:
         """Energy of each atom (A,) before scale and shift; and the way back through each layer's readout."""
         energy, back = torch.from_numpy(self.bonds.close).clone(), []
-        order = torch.from_numpy(self.atoms.order)
-        self.head = self.graph.head.index_select(0, self.graph.batch.index_select(0, order))
+        self.head = self._heads()
         for t, layer in enumerate(self.layers):
             self.messages.append(self._density(layer) if t == 0 else self._convolution(t, layer))
             self.products.append(self._product(t, layer))
@@ -187,15 +194,6 @@ class _Pass:
                 one = len(layer.linear) == 1
                 a, b = (0, count) if one else self.atoms.starts[z : z + 2]
                 yield x[a * d : b * d], self.rows(message, l, None if one else z), matrices[l]
-
-    def _blocks(self) -> tuple[np.ndarray, ...]:
-        """For the products: up to four atoms of an element (element, first, count); each component's place and step."""
-        heads = [np.arange(a, b, 4) for a, b in zip(self.atoms.starts, self.atoms.starts[1:])]
-        counts = [np.minimum(4, b - head) for head, b in zip(heads, self.atoms.starts[1:])]
-        kinds = np.repeat(np.arange(len(heads)), [len(head) for head in heads])
-        l = np.sqrt(np.arange((self.l_max + 1) ** 2)).astype(np.int64)
-        base = (self.atoms.count * l * l + np.arange(len(l)) - l * l) * self.channels
-        return kinds, np.concatenate(heads), np.concatenate(counts), base, (2 * l + 1) * self.channels
 
     def _products(self, function: Callable, t: int, layer: Layer, *args: object) -> None:
         rows = layer.weights.shape[2]
@@ -282,17 +280,32 @@ class _Pass:
 
     # ------------------------------------------------------------------ results
 
-    def outputs(self, model: MACE, species: Tensor, want: Sequence[str]) -> Outputs:
+    def _heads(self) -> Tensor:
+        """Each atom's head (A,), in the order of the pass."""
+        batch = self.graph.batch if self.atoms.sorted else self.graph.batch[torch.from_numpy(self.atoms.order)]
+        return self.graph.head.index_select(0, batch)
+
+    def outputs(self, want: Sequence[str], layout: Sequence[FeatureBlock]) -> Outputs:
         network, readouts = self.forward()
-        rank = torch.from_numpy(self.atoms.rank)
-        out = Outputs(*model.total(self.graph, species, network.index_select(0, rank)))
+        out = Outputs(*self._total(network.numpy()))
         if "features" in want:
-            parts = [self.rows(self.x[b.layer], b.l).view(self.atoms.count, -1) for b in model.feature_layout]
-            out.features = torch.cat(parts, dim=1).index_select(0, rank)
+            parts = [self.rows(self.x[b.layer], b.l).view(self.atoms.count, -1) for b in layout]
+            out.features = torch.cat(parts, dim=1).index_select(0, torch.from_numpy(self.atoms.rank))
         if {"forces", "virial", "stress"} & set(want):
-            self.backward(model.scale.index_select(0, self.head), readouts)
+            self.backward(torch.from_numpy(self.weights.scale[self.head.numpy()]), readouts)
             out.forces, out.virial = self.bonds.forces()
         return out
+
+    def _total(self, network: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Energies (S,) and (A,) as `Trainable.total` defines them."""
+        atoms, w = self.atoms, self.weights
+        head = self.graph.head.numpy()[self.bonds.batch]
+        parts = w.scale[head] * network[atoms.rank] + w.shift[head]
+        constant = w.e0[head, atoms.species]
+        sums = np.zeros((2, self.graph.size))
+        np.add.at(sums[0], self.bonds.batch, parts)
+        np.add.at(sums[1], self.bonds.batch, constant)
+        return torch.from_numpy(sums[0] + sums[1]), torch.from_numpy(parts + constant)
 
 
 def _read(weights: Folded, t: int, scalars: Tensor, head: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import notice
 from ..kernels.cpu.arrays import flat
-from ..kernels.cpu.fused import COEFFICIENTS, Loops, multiply
+from ..kernels.cpu.fused import COEFFICIENTS, Loops, activate, multiply
 from ..kernels.cpu.simd import width
 from ..kernels.cpu.threads import over_rows
 from ..kernels.tables import tabulated
@@ -73,11 +73,11 @@ def network(
     for t, layer in enumerate(folded.layers):
         x = f
         for n, matrix in enumerate(layer.radial):
-            z, y = room(f"before{n}", 2 * bonds, matrix.shape[1]), room(f"hidden{t}_{n}", 2 * bonds, matrix.shape[1])
-            product = code.products.get(matrix.shape[1]) if array else None
-            multiply(product, x, matrix.to(dtype), z)
-            torch.ops.aten.silu.out(z[:bonds], out=y[:bonds])
-            torch.ops.aten.silu_backward.grad_input(z[bonds:], z[:bonds], grad_input=y[bonds:])
+            width = matrix.shape[1]
+            y = room(f"hidden{t}_{n}", 2 * bonds, width)
+            mine = array is not None and width == folded.layers[0].hidden
+            multiply(code.products[width] if mine else None, x, matrix.to(dtype), y)
+            activate(code.activations if mine else None, code.wide, y)
             x = y
         if not on_basis:
             values = x[:bonds] * envelope[0]

@@ -13,12 +13,13 @@ from torch import Tensor
 from .arrays import flat
 from .compiled import library, template
 from .fused_messages import COEFFICIENTS, Pattern, density_source, path_source
+from .perceptron import loops as activations
 from .products import LEAST, panel
 from .products import loops as products
 from .simd import width
 from .threads import over_rows
 
-__all__ = ["COEFFICIENTS", "Loops", "Path", "loops", "multiply"]
+__all__ = ["COEFFICIENTS", "Loops", "Path", "activate", "loops", "multiply"]
 
 Path = tuple[int, int, int]
 SMALL = 200_000  # multiplications below which a call of the matrix library costs less than one of a compiled loop
@@ -29,6 +30,7 @@ class Loops:
     """The modules of one shape of model: see `loops/fused_bonds.py`, `loops/fused_polynomials.py`, `fused_messages.py`.
 
     products: multiplies matrices whose columns are a multiple of its panel; None where a matrix library is better.
+    activations: of the radial network, in vectors of `wide` numbers; None where tables stand for it.
     """
 
     bonds: ModuleType
@@ -36,6 +38,8 @@ class Loops:
     density: ModuleType
     paths: dict[Path, ModuleType]
     products: dict[int, ModuleType | None]
+    activations: ModuleType | None
+    wide: int
 
 
 def loops(
@@ -55,12 +59,13 @@ def loops(
         for path, pattern in patterns
     }
     matrices = {n: None if panel(n, real)[0] < LEAST else products(real, n) for n in {channels, hidden}}
-    if bonds is None or density is None or polynomials is None:
+    silu = None if table else activations(hidden, real)
+    if bonds is None or density is None or polynomials is None or (silu is None and not table):
         return None
     if any(code is None and panel(n, real)[0] >= LEAST for n, code in matrices.items()):
         return None
     ready = {path: code for path, code in paths.items() if code is not None}
-    return Loops(bonds, polynomials, density, ready, matrices) if len(ready) == len(paths) else None
+    return Loops(bonds, polynomials, density, ready, matrices, silu, first) if len(ready) == len(paths) else None
 
 
 def multiply(code: ModuleType | None, x: Tensor, w: Tensor, out: Tensor, onto: bool = False) -> None:
@@ -74,6 +79,21 @@ def multiply(code: ModuleType | None, x: Tensor, w: Tensor, out: Tensor, onto: b
         out.addmm_(x, w)
     else:
         torch.mm(x, w, out=out)
+
+
+def activate(code: ModuleType | None, wide: int, both: Tensor) -> None:
+    """SiLU of values (H, N) and the slopes that it makes of theirs, in place; both (2 H, N) holds one after the other.
+
+    code: `Loops.activations` for vectors of `wide` numbers; without it torch does it.
+    """
+    value, slope = both.tensor_split(2)
+    if code is None:
+        torch.ops.aten.silu_backward.grad_input(slope, value, grad_input=slope)
+        torch.ops.aten.silu.out(value, out=value)
+    else:
+        x, g, blocks = flat(value), flat(slope), value.numel() // wide
+        over_rows(code.slope, blocks, x, g, g, work=20 * value.numel())
+        over_rows(code.activate, blocks, x, x, work=20 * value.numel())
 
 
 @functools.cache
