@@ -152,7 +152,7 @@ def test_nothing_of_it_is_kept_with_the_model_or_longer():
     for element in ("H", "C", "Si", "O"):
         for other in ("H", "C", "Si", "O"):
             fused(model, graph_of(model, Atoms([element, other], positions=[[0, 0, 0], [0, 0, 1.5]])))
-    assert len(mace_folded._models[model][2]) == mace_folded.KEPT
+    assert len(mace_folded._models[model].made) == mace_folded.KEPT
     before = len(mace_folded._models)
     del model
     gc.collect()
