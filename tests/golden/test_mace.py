@@ -1,13 +1,16 @@
 """MACE against another program's numbers: energies, forces, virials, stress, features, and what lies between."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 
+from atomlab import kernels
 from atomlab.architectures.published.mace import upstream_state
 from atomlab.build import build
 from atomlab.graph import collate
-from atomlab.potential import outputs
+from atomlab.potential import Outputs, outputs
 from golden.mace_cases import CASES, case_of, close, structures, weights
 
 WANT = ("energy", "forces", "virial", "stress", "features")
@@ -18,16 +21,28 @@ def folder(shared):
     return shared / "golden" / "mace"
 
 
-@pytest.fixture(scope="module", params=CASES)
+def detached(out):
+    return Outputs(**{f.name: None if (v := getattr(out, f.name)) is None else v.detach() for f in fields(out)})
+
+
+BACKENDS = [pytest.param((case, b), id=f"{case}-{b}") for case in CASES for b in ("reference", "numba")]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
 def case(request, folder):
-    model, known = case_of(folder, request.param)
+    label, backend = request.param
+    if kernels.available()[backend] != "ready":
+        pytest.skip(f"{backend} {kernels.available()[backend]}")
+    model, known = case_of(folder, label)
     found = {}
     for key in known["outputs"]:
         head, name = key.split("/")
         atoms = structures(folder)[name]
         graph = build(atoms, model.needs, head=model.head_index(head))
-        found[key] = atoms, graph, outputs(model, graph, WANT)
-    return request.param, model, known["outputs"], found
+        with kernels.use(backend), kernels.steady():
+            # as in training: by the operations' derivatives, not by the pass without them (tests/kernels/test_fused.py)
+            found[key] = atoms, graph, detached(outputs(model, graph, WANT, create_graph=True))
+    return label, model, known["outputs"], found
 
 
 def constants(model, graph):
