@@ -129,12 +129,19 @@ def zonal_messages(waves: Tensor, weight: Tensor, sent: Tensor, parts: Tensor, i
         t.new_zeros(size * most, *t.shape[1:]).index_copy(0, slot, t).unflatten(0, (size, most))
         for t in (filters, parts)
     )
-    total, own = [], []
-    for l in range(waves.shape[1]):
-        of_l = slice(l * l, (l + 1) ** 2)
-        total.append(y[:, :, of_l] @ (y[:, :, of_l].transpose(1, 2) @ padded[:, :, l]))
-        own.append(parts[:, of_l].square().sum(1, keepdim=True) * filters[:, l])
-    return sum(total).flatten(0, 1).index_select(0, slot) - sum(own)
+    of_degree = _degrees(waves.shape[1], waves.dtype, waves.device)
+    heard = (y.transpose(1, 2) @ padded.flatten(2)).unflatten(2, padded.shape[2:])  # (size, L², L, C)
+    total = y @ (heard * of_degree[:, :, None]).sum(2)
+    own = ((parts * parts) @ of_degree)[:, :, None] * filters
+    return total.flatten(0, 1).index_select(0, slot) - own.sum(1)
+
+
+@cache
+def _degrees(number: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(L², L): 1 where a harmonic is of that degree."""
+    with torch.inference_mode(False):
+        degree = torch.arange(number**2).sqrt().floor().long()
+        return torch.eye(number, dtype=dtype).index_select(0, degree).to(device)
 
 
 def _slots(i: Tensor, size: int) -> tuple[Tensor, int]:
