@@ -140,6 +140,7 @@ MACE = [
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("case", TINY + MACE, ids=str)
 def test_every_kernel_compiles_for_older_gpus_too(case, dtype, machine_code):
