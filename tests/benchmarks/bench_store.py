@@ -82,8 +82,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("structures", type=int, nargs="?", default=200_000)
     parser.add_argument("--json", help="write the table here")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: 2,000 structures")
     chosen = parser.parse_args()
-    n, step = chosen.structures, Steps()
+    n, step = 2000 if chosen.quick else chosen.structures, Steps()
     print(f"before: own {step.before['own']:.0f} MB, mapped {step.before['mapped']:.0f} MB")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "many.lmdb"
