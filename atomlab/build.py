@@ -32,7 +32,7 @@ def check_elements(numbers: np.ndarray, known: Sequence[int], name: str = "the m
     """Refuse atomic numbers that a model does not know, by their symbols."""
     from ase.data import chemical_symbols
 
-    unknown = sorted({int(z) for z in numbers} - {int(z) for z in known})
+    unknown = sorted(set(np.unique(numbers).tolist()) - {int(z) for z in known})
     if unknown:
         raise InputError(
             f"{name} does not know the element{'s' if len(unknown) > 1 else ''}",

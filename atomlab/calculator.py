@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 
 from .build import build, check_elements
 from .errors import notice
-from .kernels import interactive, steady
+from .kernels import interactive, radial_tables, steady
 from .neighbours import SkinList
 from .potential import Potential, outputs, volumes
 
@@ -29,14 +31,22 @@ class Calculator(AseCalculator):
     potential: any Potential. head: name of the head, `potential.default_head` if none is given. skin: Å beyond the
     cutoff that the neighbour list keeps, 0 for a new search at each step. wait: for kernels that must be compiled first
     (once on a machine, seconds); otherwise the first answers come at once from the torch reference, which differs from
-    the kernels' in the last digits of its precision.
+    the kernels' in the last digits of its precision. tables: "always" or "never" read radial functions from tables
+    (forces within 1e-6 eV/Å of the network's); by default what `kernels.radial_tables` says.
     """
 
     def __init__(
-        self, potential: Potential, head: str | int | None = None, skin: float = 0.5, wait: bool = False, **kw: Any
+        self,
+        potential: Potential,
+        head: str | int | None = None,
+        skin: float = 0.5,
+        wait: bool = False,
+        tables: str | None = None,
+        **kw: Any,
     ):
         super().__init__(**kw)
         self._patience = steady if wait else interactive
+        self._tables = partial(radial_tables, tables) if tables else nullcontext
         self.potential = potential
         self.head = potential.head_index(head)
         self._list = SkinList(potential.cutoff, skin)
@@ -71,7 +81,7 @@ class Calculator(AseCalculator):
         want = ["energy", "forces"] + ["stress"] * ("stress" in properties)
         if "stress" in properties:
             self._check_volume(atoms, graph)
-        with self._patience():
+        with self._patience(), self._tables():
             out = outputs(self.potential, graph, want)
         energy = float(out.energy[0])
         self.results = {"energy": energy, "free_energy": energy, "forces": _array(out.forces)}

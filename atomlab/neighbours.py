@@ -6,7 +6,7 @@ then pairs them. Arrays are numpy here; `build` makes tensors of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from vesin import NeighborList
@@ -29,9 +29,14 @@ class Pairs:
     def within(self, cutoff: float, d: np.ndarray | None = None) -> Pairs:
         """Those with |d| < cutoff, exactly. `d` are newer vectors of the same pairs."""
         d = self.d if d is None else d
-        # one decision per bond: d and its mirror image may differ in the last bit
+        return self._where(self._near(cutoff, d), d)
+
+    def _near(self, cutoff: float, d: np.ndarray) -> np.ndarray:
         near = np.einsum("ij,ij->i", d, d) < cutoff * cutoff
-        near &= near[self.reverse]
+        near &= near[self.reverse]  # one decision per bond: d and its mirror image may differ in the last bit
+        return near
+
+    def _where(self, near: np.ndarray, d: np.ndarray) -> Pairs:
         index = np.cumsum(near) - 1
         return Pairs(self.i[near], self.j[near], self.shift[near], index[self.reverse[near]], d[near])
 
@@ -96,22 +101,27 @@ class SkinList:
     def __init__(self, cutoff: float, skin: float = 0.5):
         self.cutoff, self.skin, self.searches = float(cutoff), float(skin), 0
         self._state: tuple | None = None
+        self._last: tuple[np.ndarray, Pairs] | None = None
 
     def __call__(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Pairs:
-        """Pairs closer than the cutoff at these positions."""
+        """Pairs closer than the cutoff at these positions; the arrays of the call before where the pairs are its."""
         if self._stale(positions, cell, pbc):
             wide = pairs(positions, cell, pbc, self.cutoff + self.skin)
-            self._state = positions.copy(), cell.copy(), np.array(pbc), wide
+            self._state = positions.copy(), cell.copy(), np.array(pbc), wide, wide.shift @ cell
+            self._last = None
             self.searches += 1
-            return wide.within(self.cutoff)
-        wide = self._state[3]
-        d = positions[wide.j] + wide.shift @ cell - positions[wide.i]
-        return wide.within(self.cutoff, d)
+        _, _, _, wide, offset = self._state  # type: ignore[misc]
+        d = positions[wide.j] + offset - positions[wide.i]
+        near = wide._near(self.cutoff, d)
+        if self._last is not None and np.array_equal(near, self._last[0]):
+            return replace(self._last[1], d=d[near])
+        self._last = near, wide._where(near, d)
+        return self._last[1]
 
     def _stale(self, positions, cell, pbc) -> bool:
         if self._state is None:
             return True
-        old, old_cell, old_pbc, _ = self._state
+        old, old_cell, old_pbc, *_ = self._state
         if old.shape != positions.shape or not np.array_equal(old_pbc, pbc) or not np.array_equal(old_cell, cell):
             return True
         moved = positions - old

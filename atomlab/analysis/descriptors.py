@@ -208,7 +208,8 @@ def _features(potential: Potential, graph: Graph, with_forces: bool) -> tuple[np
         features = out.features if main is potential else None
     if features is None:
         with torch.no_grad():
-            features = main(graph).features
+            out = main.analytic(graph, ("features",))
+            features = main(graph).features if out is None or out.features is None else out.features
     if features is None:
         raise InputError(
             f"'{potential.card.name}' gives no per-atom features, so its atoms have no descriptors",
