@@ -105,8 +105,11 @@ def located(value: str, io: RunIO) -> str:
 
 
 def prepare_torch(spec: Spec) -> None:
-    """Threads and seed of this run; its processes share the machine's cores."""
+    """Threads, memory and seed of this run; its processes share the machine's cores."""
     import torch
 
+    from ..kernels.memory import keep_freed
+
+    keep_freed()
     torch.set_num_threads(spec.threads or max(1, threads() // getattr(spec, "processes", 1)))
     torch.manual_seed(spec.seed)

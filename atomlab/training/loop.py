@@ -97,7 +97,7 @@ def _step(plan: Plan, state: State, graph: Graph, chosen: Sequence[int]) -> Even
     r = residuals(out, graph) if team is None else team.joined(residuals(out, graph))
     loss = plan.loss(stage, r)
     if loss is not None:
-        loss.backward()
+        loss.backward(inputs=_trained(state))  # and not to the positions too, which forces made ask for a gradient
         if team:
             team.summed(plan)
         norm = clip_gradients(_trained(state), plan.clip)

@@ -50,10 +50,11 @@ class Optimiser:
                 "No parameter is left to be trained", got=f"frozen: {', '.join(g.name for g in groups)}",
                 mend="Freeze fewer groups",
             )  # fmt: skip
+        common: dict[str, Any] = {"lr": self.learning_rate, "betas": self.betas, "fused": True}
         if self.kind == "adamw":
-            return torch.optim.AdamW(rows, lr=self.learning_rate, betas=self.betas)
+            return torch.optim.AdamW(rows, **common)
         if self.kind in ("adam", "amsgrad"):
-            return torch.optim.Adam(rows, lr=self.learning_rate, betas=self.betas, amsgrad=self.kind == "amsgrad")
+            return torch.optim.Adam(rows, amsgrad=self.kind == "amsgrad", **common)
         raise InputError("There is no such optimiser", got=self.kind, allowed=("adam", "adamw", "amsgrad"))
 
     def set_rate(self, optimiser: torch.optim.Optimizer, factor: float) -> None:

@@ -187,3 +187,26 @@ def test_derivatives_of_third_order_are_the_references():
         expected = third()
     with kernels.use("numba"), kernels.steady():
         assert torch.allclose(third(), expected, rtol=1e-12)
+
+
+MEMORY = """
+import resource, torch
+from atomlab.kernels.memory import keep_freed
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(25_000_000)  # 100 MB, 24 414 pages of 4 kB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+kept = keep_freed()
+faults()
+print(kept, faults())
+"""
+
+
+def test_freed_memory_stays_with_a_process_that_asks_for_it():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=100)
+    kept, faults = done.stdout.split()
+    if kept == "False":
+        pytest.skip("not glibc")
+    assert int(faults) < 1000, done.stdout
