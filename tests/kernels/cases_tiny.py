@@ -43,8 +43,12 @@ def pair_sums(x: Tensor) -> Tensor:
     return kernels.pair_sum(x, I, J, 5)
 
 
+def bessels(x: Tensor) -> Tensor:
+    return kernels.spherical_bessel(x, torch.arange(7, device=x.device))
+
+
 def shares(r: Tensor, reach: Tensor, c: Tensor, exponent: Tensor, prefactor: Tensor) -> Tensor:
-    z = torch.tensor([1, 6, 8, 14, 29])
+    z = torch.tensor([1, 6, 8, 14, 29], device=r.device)
     return kernels.zbl(r, z, z.flip(0), reach, c, exponent, prefactor, 6)
 
 
@@ -65,7 +69,7 @@ OF_ROWS = {
     ),
     "lennard_jones": (lambda *x: kernels.lennard_jones(*x, 4.0), WIDE, R, R),
     "morse": (lambda *x: kernels.morse(*x, 4.0), R, R, WIDE, R),
-    "spherical_bessel": (lambda x: kernels.spherical_bessel(x, torch.arange(7)), between(0.5, 9.0, 4, 7)),
+    "spherical_bessel": (bessels, between(0.5, 9.0, 4, 7)),
     "zonal_harmonics": (lambda c: kernels.zonal_harmonics(c, 4), between(-1.0, 1.0, 2, 3)),
     "cosine_envelope": (lambda r: kernels.cosine_envelope(r, 4.0), R),
     "gaussian_waves": (lambda *x: kernels.gaussian_waves(*x, I[:5]), R, between(-1.0, -0.2, 4, 3), normal(4, 3)),

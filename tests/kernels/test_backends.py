@@ -98,10 +98,11 @@ def on(device: str, function: Callable) -> Callable:
             return type(held)(moved(part) for part in held)
         return held.to(device) if isinstance(held, Tensor) else held
 
-    if device == "cpu" or not isinstance(function, types.FunctionType) or function.__closure__ is None:
+    if device == "cpu" or not isinstance(function, types.FunctionType):
         return function
-    cells = tuple(types.CellType(moved(cell.cell_contents)) for cell in function.__closure__)
-    return types.FunctionType(function.__code__, function.__globals__, closure=cells)
+    cells = tuple(types.CellType(moved(cell.cell_contents)) for cell in function.__closure__ or ())
+    space = {name: moved(held) if isinstance(held, Tensor) else held for name, held in function.__globals__.items()}
+    return types.FunctionType(function.__code__, space, argdefs=function.__defaults__, closure=cells)
 
 
 def _tuple(y):
