@@ -47,6 +47,8 @@ class Calculator(AseCalculator):
         super().__init__(**kw)
         self._patience = steady if wait else interactive
         self._tables = partial(radial_tables, tables) if tables else nullcontext
+        with self._tables():  # refuses a word that it does not know
+            pass
         self.potential = potential
         self.head = potential.head_index(head)
         self._list = SkinList(potential.cutoff, skin)

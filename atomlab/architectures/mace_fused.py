@@ -8,10 +8,7 @@ channels. The bonds are in `mace_bonds.py`, what comes of the weights in `mace_f
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +18,7 @@ from torch import Tensor
 from ..graph import Graph
 from ..kernels.cpu.arrays import flat, real
 from ..kernels.cpu.fused import Loops, loops, multiply
+from ..kernels.cpu.space import Space, space
 from ..kernels.cpu.threads import over_rows
 from ..potential import Outputs
 from .mace_bonds import Atoms, Bonds
@@ -32,10 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["analytic"]
 
-KEPT_BYTES = 2**29
-_idle: list[_Space] = []  # arrays of passes that are over, for the next ones
-_lock = threading.Lock()
-
 
 def analytic(model: MACE, graph: Graph, want: Sequence[str]) -> Outputs | None:
     """Energy and what else is wanted; None where autograd must serve, or serves until the loops are compiled."""
@@ -44,12 +38,13 @@ def analytic(model: MACE, graph: Graph, want: Sequence[str]) -> Outputs | None:
         return None
     atoms = Atoms.of(model, graph)
     weights = folded(model, atoms.present)
-    with torch.no_grad(), _space() as space:
+    # what is kept must not be of inference mode, for it is written to again
+    with torch.inference_mode(False), torch.no_grad(), space() as room:
         for table in (True, False) if wanted(weights) else (False,):
             code = weights.code.get(table) or _loops(model, table)
             if code is not None:
                 weights.code[table] = code
-                run = _Pass(graph, atoms, weights, code, space)
+                run = _Pass(graph, atoms, weights, code, room)
                 if run.bonds.radial(table):
                     return run.outputs(want, model.feature_layout)
     return None
@@ -62,27 +57,10 @@ def _loops(model: MACE, table: bool) -> Loops | None:
     return loops(name, c["channels"], hidden, c["l_edges"], patterns(c["layers"], c["l_nodes"], c["l_edges"]), table)
 
 
-class _Space(dict[str, Tensor]):
-    """Arrays by name, and their size in all."""
-
-    bytes = 0
-
-
-@contextmanager
-def _space() -> Iterator[_Space]:
-    """Arrays that no other thread uses meanwhile."""
-    with _lock:
-        space = _idle.pop() if _idle else _Space()
-    yield space
-    if space.bytes <= KEPT_BYTES:
-        with _lock:
-            _idle.append(space)
-
-
 class _Pass:
     """One evaluation. `t` counts layers, `z` the elements present; a gradient is named g and what it belongs to."""
 
-    def __init__(self, graph: Graph, atoms: Atoms, weights: Folded, code: Loops, space: _Space):
+    def __init__(self, graph: Graph, atoms: Atoms, weights: Folded, code: Loops, space: Space):
         self.graph, self.atoms, self.weights, self.code, self.space = graph, atoms, weights, code, space
         self.layers: list[Layer] = weights.layers
         self.channels, self.l_max = weights.config["channels"], weights.config["l_edges"]
@@ -94,13 +72,7 @@ class _Pass:
 
     def array(self, name: str, *shape: int) -> Tensor:
         """An array of that name, kept from pass to pass; what it holds is of no meaning."""
-        key, size = f"{name} {self.weights.dtype}", math.prod(shape)
-        kept = self.space.get(key)
-        if kept is None or kept.numel() < size:
-            before = 0 if kept is None else kept.numel()
-            kept = self.space[key] = torch.empty(size + size // 8, dtype=self.weights.dtype)
-            self.space.bytes += (kept.numel() - before) * kept.element_size()
-        return kept[:size].view(shape)
+        return self.space.array(name, shape, self.weights.dtype)
 
     def features(self, name: str, l_max: int) -> Tensor:
         """Room for features l = 0..l_max of all atoms."""

@@ -213,6 +213,16 @@ def test_threads_change_nothing(monkeypatch):
     assert all(torch.equal(a.forces, b.forces) for a, b in zip(alone, together))
 
 
+def test_a_look_in_inference_mode_spoils_nothing():
+    model = model_of()
+    graph = graph_of(model)
+    known = fused(model, graph)
+    with torch.inference_mode():
+        within = fused(copy.deepcopy(model), graph_of(model))
+    assert torch.equal(within.forces, known.forces) and torch.equal(fused(model, graph).forces, known.forces)
+    assert not known.forces.is_inference()
+
+
 def test_what_is_no_number_stays_none():
     model = model_of()
     graph = graph_of(model, frames()[0])
