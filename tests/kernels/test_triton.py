@@ -60,15 +60,16 @@ def test_the_backend_says_why_it_is_not_used():
 
 
 def test_tensors_on_the_cpu_are_left_to_the_others():
-    from atomlab.kernels import gpu
+    from atomlab.kernels.gpu import radial, segments
 
-    assert gpu.segments.segment_sum(torch.ones(3), torch.zeros(3, dtype=torch.int64), 1) is NotImplemented
-    assert gpu.radial.polynomial_envelope(torch.ones(3), 6) is NotImplemented
+    assert segments.segment_sum(torch.ones(3), torch.zeros(3, dtype=torch.int64), 1) is NotImplemented
+    assert radial.polynomial_envelope(torch.ones(3), 6) is NotImplemented
 
 
 def test_what_is_left_to_torch_is_said():
     from atomlab.kernels import gpu
 
+    gpu.load()
     ours = {name for name, table in dispatch.OPS.items() if "triton" in table}
     assert set(reference.__all__) - ours == set(gpu.LEFT_TO_TORCH)
 
@@ -99,8 +100,9 @@ def machine_code(monkeypatch):
     """
     from triton.runtime import driver
 
-    from atomlab.kernels.gpu import device
+    from atomlab.kernels.gpu import device, load
 
+    load()
     found, capabilities = [], [90]
 
     def launch(kernel, grid, *args, warps=4, **constants):

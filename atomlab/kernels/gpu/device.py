@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import linecache
-import os
 from collections.abc import Callable
 from typing import Any
 from weakref import ref
@@ -17,10 +16,10 @@ from torch import Tensor
 
 from ...errors import notice
 from ..dispatch import OPS
+from . import INTERPRETED
 
 __all__ = ["INTERPRETED", "REALS", "compiled", "kept", "launch", "ours", "specified", "warps", "wide"]
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton reads it when a kernel is defined
 REALS = {torch.float32: "tl.float32", torch.float64: "tl.float64"}
 UNTRIED = (
     "The kernels for GPUs are tested in an interpreter and compile, but have not been tried on a GPU yet: compare with "
