@@ -14,7 +14,7 @@ def keep_freed() -> bool:
     """Let freed memory stay with this process until it ends; whether that could be had (glibc only).
 
     Otherwise a training step gives its large tensors back to the system and gets fresh pages for the next ones, which
-    cost a fault each: a third of the time of a step of MACE with 128 channels. For processes that end with their work.
+    cost a fault each: up to a quarter of a step of MACE with 128 channels. For processes that end with their work.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
