@@ -33,7 +33,18 @@ def zonal(rows: int, atoms: int, degrees: int, number: int, channels: int):
     return make
 
 
+def harmonics(rows: int, l_max: int):
+    def make(dtype: torch.dtype) -> Problem:
+        return lambda unit: kernels.zonal_parts(unit, l_max), (random(rows, 3, dtype=dtype),)
+
+    return make
+
+
 CASES = [
+    Case("zonal_parts", "one direction", harmonics(1, 1), small=True),
+    Case("zonal_parts", "odd", harmonics(5, 3), small=True),
+    Case("zonal_parts", "all degrees", harmonics(37, 6)),
+    Case("zonal_parts", "nothing", harmonics(0, 2), empty=True),
     Case("spherical_waves", "one edge", waves(1, 1, 1, 0.5), small=True),
     Case("spherical_waves", "odd", waves(5, 3, 2, 0.2), small=True),
     Case("spherical_waves", "all degrees", waves(37, 7, 6, 0.2)),

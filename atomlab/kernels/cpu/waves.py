@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..autograd import Rule, apply
 from ..dispatch import implements
-from ..reference.waves import TERMS
+from ..reference.waves import TERMS, zonal_norms
 from ..reference.waves import spherical_waves as waves_reference
 from ..reference.waves import zonal_messages as zonal_reference
+from ..reference.waves import zonal_parts as parts_reference
 from .arrays import flat, real, sorted_rows
 from .compiled import library, template
 from .simd import WIDEST
@@ -30,6 +31,18 @@ def _waves_text(dtype: str) -> str:
 @functools.cache
 def _zonal_text(dtype: str, wide: int) -> str:
     return template("zonal", REAL=dtype, WIDTH=wide)
+
+
+@functools.cache
+def _parts_text(dtype: str) -> str:
+    return template("harmonics_zonal", REAL=dtype, LANES=WIDEST[dtype])
+
+
+@functools.cache
+def _norms(l_max: int, dtype: torch.dtype) -> np.ndarray:
+    """(l_max + 1, l_max + 1), 0 where m > l."""
+    rows = [[*zonal_norms(l), *(0.0 for _ in range(l_max - l))] for l in range(l_max + 1)]
+    return torch.tensor(rows, dtype=torch.float64).to(dtype).flatten().numpy()
 
 
 @functools.cache
@@ -72,6 +85,35 @@ class SphericalWaves(Rule):
 
     def reference(self, *x):
         return (waves_reference.__wrapped__(*x, self.zeros, self.factors),)
+
+
+class ZonalParts(Rule):
+    """x: directions."""
+
+    def __init__(self, code: ModuleType, l_max: int):
+        self.code, self.l_max = code, l_max
+
+    def forward(self, x):
+        out = x[0].new_empty((len(x[0]), (self.l_max + 1) ** 2))
+        self._run(self.code.parts, x[0], out)
+        return (out,)
+
+    def backward(self, g, x, wanted):
+        out = torch.empty_like(x[0])
+        self._run(self.code.parts_backward, x[0], g[0], out)
+        return (out,)
+
+    def double(self, v, g, x, wanted):
+        dg, out = torch.empty_like(g[0]), torch.empty_like(x[0])
+        self._run(self.code.parts_double, x[0], v[0], g[0], dg, out)
+        return (dg,), (out,)
+
+    def _run(self, function, unit, *tensors):
+        arrays = (flat(unit), self.l_max, _norms(self.l_max, unit.dtype), *map(flat, tensors))
+        over_rows(function, len(unit), *arrays, work=4 * len(unit) * (self.l_max + 1) ** 2)
+
+    def reference(self, *x):
+        return (parts_reference.__wrapped__(*x, self.l_max),)
 
 
 class ZonalMessages(Rule):
@@ -139,6 +181,15 @@ def spherical_waves(x: Tensor, envelope: Tensor, zeros: Tensor, factors: Tensor)
         return NotImplemented
     code = library(f"waves_{dtype}", _waves_text(dtype))
     return NotImplemented if code is None else apply(SphericalWaves(code, zeros, factors), x, envelope)[0]
+
+
+@implements("numba", "zonal_parts")
+def zonal_parts(unit: Tensor, l_max: int) -> Tensor:
+    dtype = real(unit)
+    if dtype is None or len(unit) == 0:
+        return NotImplemented
+    code = library(f"harmonics_zonal_{dtype}", _parts_text(dtype))
+    return NotImplemented if code is None else apply(ZonalParts(code, l_max), unit)[0]
 
 
 @implements("numba", "zonal_messages")

@@ -108,11 +108,15 @@ def _zonal_tables(l: int, dtype: torch.dtype, device: torch.device) -> tuple[Ten
     """Coefficients of the recurrence for m = 0..l-1, and norms for m = 0..l."""
     m = range(l)
     rise, fall = [(2 * l - 1) / (l - k) for k in m], [(l + k - 1) / (l - k) for k in m]
+    with torch.inference_mode(False):  # they are kept, and may be needed for a derivative later
+        return tuple(torch.tensor(row, dtype=torch.float64).to(device, dtype) for row in (rise, fall, zonal_norms(l)))
+
+
+def zonal_norms(l: int) -> list[float]:
+    """((2l+1) / 4π)^(1/4) sqrt((2 - δ_m0) (l-m)! / (l+m)!) for m = 0..l."""
     quarter = ((2 * l + 1) / (4 * math.pi)) ** 0.25
     ratio = [math.factorial(l - k) / math.factorial(l + k) for k in range(l + 1)]
-    norm = [quarter * math.sqrt((2 if k else 1) * r) for k, r in enumerate(ratio)]
-    with torch.inference_mode(False):  # they are kept, and may be needed for a derivative later
-        return tuple(torch.tensor(row, dtype=torch.float64).to(device, dtype) for row in (rise, fall, norm))
+    return [quarter * math.sqrt((2 if k else 1) * r) for k, r in enumerate(ratio)]
 
 
 @op
