@@ -53,6 +53,8 @@ def _main(words: list[str]) -> int:
         return _OTHERS[name][0](rest)
     from .runs import TASKS
 
+    if name == "sweep" and rest and rest[0].endswith((".yaml", ".yml")):
+        return _sweep(rest)
     if name in TASKS:
         return _task(name, rest)
     known = [*TASKS, *_OTHERS]
@@ -117,6 +119,31 @@ def _run(words: list[str]) -> int:
     found = parser.read(words)
     run = launch(lambda: prepare_from(found.spec, found.directory), not found.detach, sys.stderr)
     return _told(run, found.detach)
+
+
+def _sweep(words: list[str]) -> int:
+    """A sweep of a spec.yaml that was begun before is gone on with: nothing finished is repeated."""
+    from .runs.api import earlier, launch, prepare_from
+    from .runs.handle import ENDED
+
+    parser = Parser("sweep SPEC.yaml", "Learning curves as the spec says; one that was begun is gone on with.")
+    parser.add_argument("spec", help="YAML file with `kind: sweep` and settings")
+    parser.add_argument("--directory", metavar="RUN", help="directory of the sweep; by default one in the workspace")
+    parser.add_argument("--detach", action="store_true", help="run in a process of its own and return at once")
+    parser.add_argument("--again", action="store_true", help="from the beginning, beside one that was begun before")
+    found = parser.read(words)
+    same = None if found.again else earlier(found.spec, found.directory)
+    if same is None:
+        run = launch(lambda: prepare_from(found.spec, found.directory), not found.detach, sys.stderr)
+        return _told(run, found.detach)
+    if same.state == "done":
+        print(f"{same.directory}\nThis sweep is done; --again repeats it", file=sys.stderr)
+        return 0
+    if same.state not in (*ENDED, "queued"):
+        raise InputError("This sweep is running", got=same.name, mend=f"Follow it: atomlab watch {same.directory}")
+    print(f"Going on with {same.name}, which has the same spec", file=sys.stderr)
+    same.resume(wait=not found.detach)
+    return _told(same, found.detach)
 
 
 def _attached(name: str, words: list[str], text: str) -> Any:

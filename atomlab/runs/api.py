@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .directory import create, enqueue, read_yaml, workspace
+from .directory import create, enqueue, is_run, read_spec, read_yaml, runs_in, workspace
 from .handle import Run, attach
 from .inputs import keep, referred
 from .spec import Spec, parse
 from .tasks import TASKS
 
-__all__ = ["attach", "finetune", "launch", "map", "md", "prepare", "prepare_from", "run", "start", "train"]
+__all__ = ["attach", "earlier", "finetune", "launch", "map", "md", "prepare", "prepare_from", "run", "start", "train"]
 
 Directory = str | os.PathLike[str] | None
 _MADE = {"progress", "metric", "frame", "base", "result"}  # events after which a run has something to keep
@@ -29,13 +29,27 @@ def prepare(
     base: Path | None = None,
 ) -> Path:
     """The directory of a new run, checked and not started yet."""
-    if kind not in TASKS:
-        parse({"kind": kind})  # says what there is
-    plain, objects = referred(TASKS[kind][0], values, base)
-    spec = parse({**plain, "kind": kind})
+    spec, objects = _checked(kind, values, base)
     path = create(spec.model_dump(mode="json"), spec.label(), directory, under)
     keep(path, objects)
     return path
+
+
+def _checked(kind: str, values: Mapping[str, Any], base: Path | None) -> tuple[Spec, dict[str, Any]]:
+    """The checked spec, and the objects in memory that belong to it."""
+    if kind not in TASKS:
+        parse({"kind": kind})  # says what there is
+    plain, objects = referred(TASKS[kind][0], values, base)
+    return parse({**plain, "kind": kind}), objects
+
+
+def earlier(spec: Any, directory: Directory = None) -> Run | None:
+    """The newest run of the workspace, or the one in `directory`, that has the same spec as this file."""
+    values, base = _values(spec)
+    wanted, objects = _checked(str(values.pop("kind", None)), values, base)
+    places = [Path(directory).absolute()] if directory is not None else list(runs_in(workspace()))
+    same = [p for p in places if is_run(p) and read_spec(p) == wanted.model_dump(mode="json")]
+    return Run(same[-1]) if same and not objects else None
 
 
 def launch(make: Callable[[], Path], wait: bool, file: Any = None) -> Run:
@@ -148,19 +162,20 @@ def run(spec: Any, *, wait: bool = True, directory: Directory = None, **changes:
 
 def prepare_from(spec: Any, directory: Directory = None, **changes: Any) -> Path:
     """The directory of a run that a spec.yaml, a mapping or a Spec describes, not started yet."""
-    base = None
-    if isinstance(spec, Spec):
-        values = spec.model_dump(mode="json", exclude_unset=True) | {"kind": spec.kind}
-    elif isinstance(spec, Mapping):
-        values = dict(spec)
-    else:
-        path = Path(spec)
-        if path.is_dir():
-            raise InputError(
-                "This is a directory, not a spec", got=spec, mend=f"Go on with a run: atomlab resume {spec}"
-            )
-        if not path.is_file():
-            raise InputError("There is no such spec", got=spec, mend="A spec is a YAML file with `kind:` and settings")
-        values, base = read_yaml(path), path.absolute().parent
+    values, base = _values(spec)
     values |= changes
     return prepare(str(values.pop("kind", None)), values, directory, base=base)
+
+
+def _values(spec: Any) -> tuple[dict[str, Any], Path | None]:
+    """The settings in a spec, `kind` among them, and the folder that its paths start from."""
+    if isinstance(spec, Spec):
+        return spec.model_dump(mode="json", exclude_unset=True) | {"kind": spec.kind}, None
+    if isinstance(spec, Mapping):
+        return dict(spec), None
+    path = Path(spec)
+    if path.is_dir():
+        raise InputError("This is a directory, not a spec", got=spec, mend=f"Go on with a run: atomlab resume {spec}")
+    if not path.is_file():
+        raise InputError("There is no such spec", got=spec, mend="A spec is a YAML file with `kind:` and settings")
+    return read_yaml(path), path.absolute().parent

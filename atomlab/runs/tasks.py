@@ -16,12 +16,23 @@ from ..simulate.settings import MDSettings
 from ..training.settings import FinetuneSettings, ScratchSettings
 from .recipes.generate_settings import GenerateSettings
 from .recipes.probe_settings import ProbeSettings
+from .recipes.sweep_settings import SweepSettings
 from .spec import ModelSpec, Spec, setting
 
 if TYPE_CHECKING:
     from .execute import RunIO
 
-__all__ = ["TASKS", "CheckSpec", "EvaluateSpec", "FinetuneSpec", "GenerateSpec", "MDSpec", "MapSpec", "TrainSpec"]
+__all__ = [
+    "TASKS",
+    "CheckSpec",
+    "EvaluateSpec",
+    "FinetuneSpec",
+    "GenerateSpec",
+    "MDSpec",
+    "MapSpec",
+    "SweepSpec",
+    "TrainSpec",
+]
 
 
 class _Data(BaseModel):
@@ -155,6 +166,14 @@ class GenerateSpec(Spec, GenerateSettings):
     kind: Literal["generate"] = "generate"
 
 
+class SweepSpec(ModelSpec, SweepSettings):
+    """Learning curves: sizes x seeds x strategies from one spec, resumable, by several workers."""
+
+    kind: Literal["sweep"] = "sweep"
+    model: str = setting(..., "Base model, by name or file", role="model", first=True)
+    data: str = setting(..., "Data set, by name or file", role="data", first=True)
+
+
 def _recipe(module: str) -> Callable[[Any, RunIO], None]:
     def run(spec: Any, io: RunIO) -> None:
         importlib.import_module(f"{__package__}.recipes.{module}").run(spec, io)
@@ -167,6 +186,7 @@ TASKS: dict[str, tuple[type[Spec], Callable[[Any, RunIO], None]]] = {
     "train": (TrainSpec, _recipe("train")),
     "md": (MDSpec, _recipe("md")),
     "map": (MapSpec, _recipe("map")),
+    "sweep": (SweepSpec, _recipe("sweep")),
     "generate": (GenerateSpec, _recipe("generate")),
     "evaluate": (EvaluateSpec, _recipe("evaluate")),
     "check": (CheckSpec, _recipe("check")),

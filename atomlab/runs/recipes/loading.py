@@ -17,7 +17,7 @@ from ..execute import RunIO
 from ..inputs import located
 from ..spec import INPUTS
 
-__all__ = ["Parts", "divided", "load_data"]
+__all__ = ["Parts", "divided", "load_data", "as_count", "numbers"]
 
 SPLIT = "split.json"
 
@@ -76,21 +76,21 @@ def divided(spec: Any, io: RunIO) -> Parts:
         train = (
             kept
             if spec.train is None
-            else kept.split(valid=0, train=_count(spec.train), by=spec.split, seed=spec.seed).train
+            else kept.split(valid=0, train=as_count(spec.train), by=spec.split, seed=spec.seed).train
         )
         valid, rows = other, np.arange(len(other))
     elif spec.valid:
-        split = kept.split(valid=_count(spec.valid), train=_count(spec.train), by=spec.split, seed=spec.seed)
+        split = kept.split(valid=as_count(spec.valid), train=as_count(spec.train), by=spec.split, seed=spec.seed)
         train, valid = split.train, split.valid
-        rows = _numbers(whole, valid)
+        rows = numbers(whole, valid)
     else:
         train = (
             kept
             if spec.train is None
-            else kept.split(valid=0, train=_count(spec.train), by=spec.split, seed=spec.seed).train
+            else kept.split(valid=0, train=as_count(spec.train), by=spec.split, seed=spec.seed).train
         )
         valid, rows = None, np.zeros(0, dtype=np.int64)
-    content = {"train": _numbers(whole, train).tolist(), "valid": rows.tolist(), "valid_data": spec.valid_data}
+    content = {"train": numbers(whole, train).tolist(), "valid": rows.tolist(), "valid_data": spec.valid_data}
     io.save(SPLIT, lambda path: path.write_text(json.dumps(content), encoding="utf-8"))
     if not len(train):
         raise InputError(
@@ -99,7 +99,7 @@ def divided(spec: Any, io: RunIO) -> Parts:
     return Parts(train, valid if valid is not None and len(valid) else None, rows)
 
 
-def _count(value: float | None) -> float | int | None:
+def as_count(value: float | None) -> float | int | None:
     """A form may give 40 as 40.0: from one on it is a number of structures."""
     return int(value) if value is not None and value >= 1 else value
 
@@ -112,7 +112,7 @@ def _without(whole: data.Dataset, left_out: list[int]) -> data.Dataset:
     return whole[[k for k in range(len(whole)) if k not in gone]] if gone else whole
 
 
-def _numbers(whole: data.Dataset, part: data.Dataset) -> np.ndarray:
+def numbers(whole: data.Dataset, part: data.Dataset) -> np.ndarray:
     """Where the structures of a part stand in the whole (they share their entries)."""
     known, wanted = whole.entries.identities(), part.entries.identities()
     order = np.argsort(known, kind="stable")
