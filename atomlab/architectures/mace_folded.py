@@ -11,7 +11,7 @@ import functools
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -200,6 +200,23 @@ class Folded:
 
     def _both(self, matrices: Sequence[Tensor]) -> list[Matrix]:
         return [Matrix(m, self.dtype) for m in matrices]
+
+    def read(self, t: int, scalars: Tensor, head: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The energy of layer t's readout (A,), in float64, and the function seed (A,) -> gradient in scalars."""
+        first, *second = self.readouts[t]
+        if not second:
+            column = first[:, 0] if first.shape[1] == 1 else first.t()[head]
+            return (scalars * column).sum(1).double(), lambda seed: seed[:, None] * column
+        heads, constant = len(self.config["heads"]), self.config["activation"]
+        out = constant * (second[0][:, 0] if heads == 1 else second[0].t()[head])
+        if heads > 1:  # other heads' units are 0
+            out = out * torch.nn.functional.one_hot(head, heads).repeat_interleave(out.shape[1] // heads, dim=1)
+        z = scalars @ first
+
+        def back(seed: Tensor) -> Tensor:
+            return torch.ops.aten.silu_backward(seed[:, None] * out, z) @ first.t()
+
+        return (torch.nn.functional.silu(z) * out).sum(1).double(), back
 
     def _radial(self, model: MACE) -> None:
         embedding = model.radial_embedding

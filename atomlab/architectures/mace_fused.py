@@ -8,7 +8,7 @@ channels. The bonds are in `mace_bonds.py`, what comes of the weights in `mace_f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,13 +99,24 @@ class _Pass:
             self.messages.append(self._density(layer) if t == 0 else self._convolution(t, layer))
             self.products.append(self._product(t, layer))
             self.x.append(self._update(t, layer))
-            e, gradient = _read(self.weights, t, self.rows(self.x[t], 0), self.head)
+            e, gradient = self.weights.read(t, self.rows(self.x[t], 0), self.head)
             energy += e
             back.append(gradient)
         return energy, back
 
     def _over_edges(self, function: Callable, *args: object, work: int) -> None:
         over_rows(function, self.atoms.count, *args, work=work * len(self.bonds.i), ends=self.bonds.first)
+
+    def _over_paths(self, jobs: Iterable[tuple[Callable, tuple]]) -> None:
+        """Each function with its arguments over all edges. Threads share all paths at once where those are in tables;
+        else the arguments of one path hold its radial functions only until the next one asks for its own."""
+        for some in [list(jobs)] if self.bonds.table else ([job] for job in jobs):
+
+            def run(start: int, stop: int, some: list = some) -> None:
+                for function, args in some:
+                    function(start, stop, *args)
+
+            self._over_edges(run, work=9 * self.channels * len(some))
 
     def _density(self, layer: Layer) -> Tensor:
         """Messages of the first layer: sums over neighbours kept apart by element, then one matrix for all the rest."""
@@ -132,12 +143,14 @@ class _Pass:
         for l in range(before + 1):
             self.multiply(self.rows(self.x[t - 1], l), layer.up[l].forth, self.rows(up, l))
         sums, places = self._paths(layer)
-        for n, path in enumerate(layer.paths):
-            self._over_edges(
-                self.code.paths[path].forward, *self.bonds.edges, *self.bonds.functions(t, n),
-                flat(self.rows(up, path[0])), self.channels, layer.couplings[n], flat(sums), *places[n],
-                work=9 * self.channels,
-            )  # fmt: skip
+        self._over_paths(
+            (
+                self.code.paths[path].forward,
+                (*self.bonds.edges, *self.bonds.functions(t, n), flat(self.rows(up, path[0])), self.channels,
+                 layer.couplings[n], flat(sums), *places[n]),
+            )
+            for n, path in enumerate(layer.paths)
+        )  # fmt: skip
         message = self.features(f"message{t}", self.l_max)
         for x, y, matrix in self._mixed(layer, sums, message):
             self.multiply(x, matrix.forth, y)
@@ -228,12 +241,15 @@ class _Pass:
         sums, places = self._paths(layer)
         for x, y, matrix in self._mixed(layer, sums, gmessage):
             self.multiply(y, matrix.back, x)
-        for n, path in enumerate(layer.paths):
-            self._over_edges(
-                self.code.paths[path].backward, *self.bonds.edges, *self.bonds.functions(t, n, slopes=True),
-                flat(self.rows(up, path[0])), self.channels, layer.couplings[n], flat(sums), *places[n],
-                flat(self.rows(gup, path[0])), flat(self.gy), flat(self.gr), work=9 * self.channels,
-            )  # fmt: skip
+        self._over_paths(
+            (
+                self.code.paths[path].backward,
+                (*self.bonds.edges, *self.bonds.functions(t, n, slopes=True), flat(self.rows(up, path[0])),
+                 self.channels, layer.couplings[n], flat(sums), *places[n], flat(self.rows(gup, path[0])),
+                 flat(self.gy), flat(self.gr)),
+            )
+            for n, path in enumerate(layer.paths)
+        )  # fmt: skip
         out = self.features(f"gx{t % 2}", before)
         for l in range(before + 1):
             self.multiply(self.rows(gup, l), layer.up[l].back, self.rows(out, l))
@@ -278,21 +294,3 @@ class _Pass:
         np.add.at(sums[0], self.bonds.batch, parts)
         np.add.at(sums[1], self.bonds.batch, constant)
         return torch.from_numpy(sums[0] + sums[1]), torch.from_numpy(parts + constant)
-
-
-def _read(weights: Folded, t: int, scalars: Tensor, head: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The energy that layer t's readout gives (A,), in float64, and the function seed (A,) -> gradient in scalars."""
-    first, *second = weights.readouts[t]
-    if not second:
-        column = first[:, 0] if first.shape[1] == 1 else first.t()[head]
-        return (scalars * column).sum(1).double(), lambda seed: seed[:, None] * column
-    heads, constant = len(weights.config["heads"]), weights.config["activation"]
-    out = constant * (second[0][:, 0] if heads == 1 else second[0].t()[head])
-    if heads > 1:  # other heads' units are 0
-        out = out * torch.nn.functional.one_hot(head, heads).repeat_interleave(out.shape[1] // heads, dim=1)
-    z = scalars @ first
-
-    def back(seed: Tensor) -> Tensor:
-        return torch.ops.aten.silu_backward(seed[:, None] * out, z) @ first.t()
-
-    return (torch.nn.functional.silu(z) * out).sum(1).double(), back
