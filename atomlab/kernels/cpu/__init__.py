@@ -1,6 +1,19 @@
 """Kernels for the CPU, compiled by Numba: one file per kind of operation, their loops as templates in `loops/`."""
 
-from . import contraction, convolution, gates, layers, matrices, perceptron, products, segments, triplets, waves
+from . import (
+    contraction,
+    convolution,
+    gates,
+    layers,
+    matrices,
+    orbitals,
+    perceptron,
+    products,
+    radial,
+    segments,
+    triplets,
+    waves,
+)
 
 __all__ = [
     "contraction",
@@ -9,8 +22,10 @@ __all__ = [
     "layers",
     "matrices",
     "missing",
+    "orbitals",
     "perceptron",
     "products",
+    "radial",
     "segments",
     "triplets",
     "waves",
