@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from types import ModuleType
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..autograd import Rule, apply
@@ -19,7 +21,8 @@ from .threads import over_rows
 
 
 @functools.cache
-def _text(dtype: str, wide: int) -> str:
+def text(dtype: str, wide: int) -> str:
+    """Source of the loops on vectors of that width."""
     return template("gates", REAL=dtype, WIDTH=wide, STAMP=STAMP)
 
 
@@ -27,7 +30,7 @@ def loops(x: Tensor, size: int) -> ModuleType | None:
     """The compiled loops for rows of `size` numbers of the type of x; None while there are none."""
     dtype = real(x)
     wide = width(size, dtype)
-    return library(f"gates_{dtype}_{wide}", _text(dtype, wide))
+    return library(f"gates_{dtype}_{wide}", text(dtype, wide))
 
 
 class Activated(Rule):
@@ -38,8 +41,11 @@ class Activated(Rule):
 
     def _named(self, tensors):
         """z, times and plus of a list that holds what there is of them."""
-        left = list(tensors)
-        return left[0], left[1] if self.times else None, left[-1] if self.plus else None
+        return tensors[0], *self.beside(tensors[1:])
+
+    def beside(self, tensors):
+        """times and plus of what there is of them."""
+        return tensors[0] if self.times else None, tensors[-1] if self.plus else None
 
     def forward(self, x):
         z, times, plus = self._named(x)
@@ -66,7 +72,7 @@ class Activated(Rule):
         return (z, *((times,) if self.times else ()), *((plus,) if self.plus else ()))
 
     def _run(self, function, z, *tensors):
-        over_rows(function, len(z), self.size, *_flat(z, tensors), work=4 * z.numel())
+        over_rows(function, len(z), self.size, *arrays(z, tensors), work=4 * z.numel())
 
     def reference(self, *x):
         return (activated_reference.__wrapped__(*self._named(x)),)
@@ -98,7 +104,7 @@ class Gated(Rule):
         return (dg,), (dz, dtimes)[: len(x)]
 
     def _run(self, function, z, *tensors):
-        over_rows(function, len(z), self.size, *_flat(z, tensors), work=4 * z.numel())
+        over_rows(function, len(z), self.size, *arrays(z, tensors), work=4 * z.numel())
 
     def reference(self, *x):
         return (gated_reference.__wrapped__(*x),)
@@ -108,9 +114,12 @@ def _second(x):
     return x[1] if len(x) > 1 else None
 
 
-def _flat(like: Tensor, tensors):
-    nothing = like.new_empty(0).numpy()
-    return [nothing if t is None else flat(t) for t in tensors]
+_nothing = {torch.float32: np.zeros(0, np.float32), torch.float64: np.zeros(0, np.float64)}
+
+
+def arrays(like: Tensor, tensors) -> list[np.ndarray]:
+    """The tensors as arrays, one of length 0 for a tensor that is not there."""
+    return [_nothing[like.dtype] if t is None else flat(t) for t in tensors]
 
 
 def _same(z: Tensor, *others: Tensor | None) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
+from types import ModuleType
 
+import torch
 from torch import Tensor
 
 from ..autograd import Rule, apply
@@ -12,22 +16,57 @@ from ..reference.dense import dense as dense_reference
 from ..reference.dense import pair_dense as pair_dense_reference
 from . import gates, products, segments
 from .arrays import real
+from .compiled import library, template
+from .simd import width
+from .threads import over_rows
+
+
+@functools.cache
+def _text(dtype: str, columns: int, wide: int) -> str:
+    return products.text(dtype, columns) + gates.text(dtype, wide) + template("layers")
+
+
+def _blocks(dtype: str, shape: tuple[int, int], size: int) -> ModuleType | None:
+    """The loops that do a layer and what follows in one go; None while there are none."""
+    both = math.gcd(*shape)
+    panel, wide = products.panel(both, dtype)[0], width(size, dtype)
+    return library(f"layers_{dtype}_{panel}_{wide}", _text(dtype, both, wide))
 
 
 class Layer(Rule):
-    """`then` on the result of `first`; x: the tensors of `first` (`many` of them), then the others of `then`."""
+    """`then` on the result of `first`; x: the tensors of `first` (`many` of them), then the others of `then`.
 
-    def __init__(self, first: Rule, then: Rule, many: int, reference: Callable):
-        self.first, self.then, self.many, self.reference = first, then, many, reference
+    Its second derivative is made of theirs.
+    """
+
+    def __init__(self, first: products.Dense, then: gates.Activated | gates.Gated, many: int, code, reference):
+        self.first, self.then, self.many, self.code, self.reference = first, then, many, code, reference
+        self.gates = isinstance(then, gates.Gated)
         self.between: Tensor | None = None  # kept for the derivatives
 
     def forward(self, x):
-        (self.between,) = self.first.forward(x[: self.many])
-        return self.then.forward((self.between, *x[self.many :]))
+        rows, columns = len(x[0]), len(x[1])
+        self.between, out = x[0].new_empty((rows, columns)), x[0].new_empty((rows, self.then.size))
+        times, plus = self._beside(x[self.many :])
+        tensors = self.first.arrays(*x[: self.many]), gates.arrays(x[0], (times, plus, self.between, out))
+        self._run(self.code.layer, x, *tensors[0], *tensors[1])
+        return (out,)
 
     def backward(self, g, x, wanted):
-        dz, *rest = self.then.backward(g, (self.between, *x[self.many :]), (True, *wanted[self.many :]))
-        return (*self.first.backward((dz,), x[: self.many], wanted[: self.many]), *rest)
+        z, times = self.between, self._beside(x[self.many :])[0]
+        dz, dx = torch.empty_like(z), torch.empty_like(x[0])
+        dtimes = None if times is None or not wanted[self.many] else torch.empty_like(times)
+        self._run(self.code.layer_backward, x, *gates.arrays(z, (g[0], z, times, x[1], dz, dtimes, dx)))
+        others = self.first.backward((dz,), x[: self.many], (False, *wanted[1 : self.many]))[1:]
+        beside = () if times is None else (dtimes,)
+        return (dx, *others, *beside, *(g if len(x) > self.many + len(beside) else ()))
+
+    def _beside(self, rest):
+        return (rest[0] if rest else None, None) if self.gates else self.then.beside(rest)
+
+    def _run(self, function, x, *arrays):
+        (rows, inner), columns = x[0].shape, len(x[1])
+        over_rows(function, rows, inner, columns, self.gates, *arrays, work=inner * rows * columns)
 
     def double(self, v, g, x, wanted):
         x, z, everything = x[: self.many], (self.between, *x[self.many :]), (True,) * len(x)
@@ -46,16 +85,17 @@ class Linear(Layer):
         self.forward, self.backward, self.double = first.forward, first.backward, first.double
 
 
-def _with(first: Rule, after: str, columns: int, like: Tensor, many: int, beside: tuple[bool, bool], reference):
+def _with(first: Rule, after: str, shape, like: Tensor, many: int, beside: tuple[bool, bool], reference):
     """`first` and what follows it; None while code is being compiled."""
     if not after:
         return Linear(first, reference)
+    columns = shape[0]
     size = columns // 2 if after == "gate" else columns
-    code = gates.loops(like, size)
-    if code is None:
+    code, blocks = gates.loops(like, size), _blocks(real(like), shape, size)
+    if code is None or blocks is None:
         return None
     then = gates.Gated(code, size) if after == "gate" else gates.Activated(code, size, *beside)
-    return Layer(first, then, many, reference)
+    return Layer(first, then, many, blocks, reference)
 
 
 @implements("numba", "dense")
@@ -77,7 +117,7 @@ def dense(
         named = [left.pop(0) if is_there else None for is_there in (True, True, biased, *beside)]
         return (dense_reference.__wrapped__(*named[:3], after, *named[3:]),)
 
-    rule = _with(products.Dense(*code, biased), after, len(weight), x, 2 + biased, beside, reference)
+    rule = _with(products.Dense(*code, biased), after, weight.shape, x, 2 + biased, beside, reference)
     return NotImplemented if rule is None else apply(rule, x, weight, *there)[0]
 
 
@@ -94,5 +134,5 @@ def pair_dense(x: Tensor, weight: Tensor, bias: Tensor, nodes: Tensor, i: Tensor
         return (pair_dense_reference.__wrapped__(*tensors, i, j, after),)
 
     first = products.PairDense(*code, sums, i, j, len(nodes))
-    rule = _with(first, after, len(weight), x, 4, (False, False), reference)
+    rule = _with(first, after, weight.shape, x, 4, (False, False), reference)
     return NotImplemented if rule is None else apply(rule, x, weight, bias, nodes)[0]

@@ -70,13 +70,17 @@ class Dense(Rule):
         dw = None if vx is None else self._outer(g[0], vx)
         return (dg,), (dx, dw, *(None for _ in vb))
 
-    def _dense(self, x, weight, bias=None, nodes=None, i=NOTHING, j=NOTHING):
-        rows, columns = len(x), len(weight)
-        out = x.new_empty((rows, columns))
-        bias = x.new_zeros(columns) if bias is None else bias
-        w, at = weight.t().contiguous(), x.new_empty(0) if nodes is None else nodes
-        arrays = (flat(x), flat(w), flat(bias), flat(at), i, j, flat(out))
-        over_rows(self.code.dense_rows, rows, x.shape[1], columns, *arrays, work=x.shape[1] * rows * columns)
+    def arrays(self, x, weight, bias=None):
+        """What `dense_rows` takes, without its result."""
+        bias = x.new_zeros(len(weight)) if bias is None else bias
+        return flat(x), flat(weight.t().contiguous()), flat(bias), flat(x.new_empty(0)), NOTHING, NOTHING
+
+    def _dense(self, *x):
+        (rows, inner), columns = x[0].shape, len(x[1])
+        out = x[0].new_empty((rows, columns))
+        over_rows(
+            self.code.dense_rows, rows, inner, columns, *self.arrays(*x), flat(out), work=inner * rows * columns
+        )  # fmt: skip
         return out
 
     def _product(self, g, weight):
@@ -108,8 +112,9 @@ class PairDense(Dense):
         self.i, self.j = i, j
         self.ends = [SegmentSum(sums, index, size) for index in (i, j)]
 
-    def forward(self, x):
-        return (self._dense(*x, self.i.numpy(), self.j.numpy()),)
+    def arrays(self, x, weight, bias=None, nodes=None):
+        found = super().arrays(x, weight, bias)
+        return found if nodes is None else (*found[:3], flat(nodes), self.i.numpy(), self.j.numpy())
 
     def backward(self, g, x, wanted):
         nodes = torch.cat([end.forward(g)[0] for end in self.ends], dim=1) if wanted[3] else None
