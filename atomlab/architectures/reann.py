@@ -19,12 +19,12 @@ from ..graph import Graph, Needs
 from ..kernels import (
     cosine_envelope,
     edge_lengths,
+    embedded_orbitals,
     gather,
-    gaussian_waves,
     monomials,
     orbital_density,
     orbital_message,
-    orbital_sum,
+    orbital_waves,
 )
 from ..potential import Card, Terms
 from .element_networks import ACTIVATIONS, ByElement, ElementNetworks, NetworkShape
@@ -41,7 +41,6 @@ class Surroundings(NamedTuple):
     angular: Tensor  # (E, C) monomials of the vector
     radial: Tensor  # (E, M) envelope times Gaussians of the neighbour's species
     envelope: Tensor  # (E,)
-    atoms: int
 
 
 class REANN(Trainable):
@@ -154,13 +153,13 @@ class REANN(Trainable):
         edges, vectors = graph.edges[cutoff], graph.vectors(cutoff)
         lengths = edge_lengths(vectors)
         envelope = cosine_envelope(lengths, cutoff)
-        waves = gaussian_waves(lengths, self.width, self.centre, gather(species, edges.j))
+        radial = orbital_waves(lengths, envelope, self.width, self.centre, gather(species, edges.j))
         angular = monomials(vectors, self.config["degree"])
-        return Surroundings(edges.i, edges.j, angular, waves * envelope[:, None], envelope, len(species))
+        return Surroundings(edges.i, edges.j, angular, radial, envelope)
 
     def _orbitals(self, around: Surroundings, coefficient: Tensor, past: Sequence[Tensor]) -> Tensor:
         """Orbitals (A, C, M) of this round; `past` are those of the rounds before."""
-        return orbital_sum(around.angular, around.radial * gather(coefficient, around.j), around.i, around.atoms)
+        return embedded_orbitals(around.angular, around.radial, coefficient, around.i, around.j)
 
     def _contraction(self, t: int) -> Tensor:
         return self.contraction

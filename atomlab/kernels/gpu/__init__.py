@@ -25,6 +25,8 @@ LEFT_TO_TORCH = {
     "element_linear": "a matrix product for each element, which cuBLAS does",
     "radial_network": "matrix products with a SiLU between them",
     "structure_attention": "matrix products and a softmax of padded structures, which cuBLAS and torch do",
+    "orbital_waves": "a product with the envelope; gaussian_waves is ours",
+    "embedded_orbitals": "a product of rows; orbital_sum is ours",
     "orbital_density": "a matrix product for each degree; the squares that follow are a small part",
     "zonal_parts": "polynomials, once for each graph",
     "spherical_waves": "its Bessel functions are ours",

@@ -15,7 +15,16 @@ from .manybody import (
     tanh_cutoff,
     torsion_cosines,
 )
-from .orbitals import cosine_envelope, gaussian_waves, monomials, orbital_density, orbital_message, orbital_sum
+from .orbitals import (
+    cosine_envelope,
+    embedded_orbitals,
+    gaussian_waves,
+    monomials,
+    orbital_density,
+    orbital_message,
+    orbital_sum,
+    orbital_waves,
+)
 from .perceptron import radial_network
 from .radial import agnesi_transform, bessel, polynomial_envelope, soft_transform, zbl
 from .segments import gather, segment_sum
@@ -45,11 +54,13 @@ __all__ = [
     "zonal_messages",
     "zonal_parts",
     "cosine_envelope",
+    "embedded_orbitals",
     "gaussian_waves",
     "monomials",
     "orbital_density",
     "orbital_message",
     "orbital_sum",
+    "orbital_waves",
     "agnesi_transform",
     "bessel",
     "polynomial_envelope",

@@ -13,14 +13,17 @@ import torch
 from torch import Tensor
 
 from ..dispatch import op
+from .segments import gather
 
 __all__ = [
     "cosine_envelope",
+    "embedded_orbitals",
     "gaussian_waves",
     "monomials",
     "orbital_density",
     "orbital_message",
     "orbital_sum",
+    "orbital_waves",
     "powers",
 ]
 
@@ -66,6 +69,12 @@ def gaussian_waves(lengths: Tensor, width: Tensor, centre: Tensor, species: Tens
 
 
 @op
+def orbital_waves(lengths: Tensor, envelope: Tensor, width: Tensor, centre: Tensor, species: Tensor) -> Tensor:
+    """`gaussian_waves` times the envelope (E,): (E, M)."""
+    return gaussian_waves(lengths, width, centre, species) * envelope[:, None]
+
+
+@op
 def monomials(vectors: Tensor, degree: int) -> Tensor:
     """All different monomials of degrees 0..degree of vectors (E, 3): (E, C), C = 1, 4, 10, 20 for degree 0..3."""
     # plain columns: their derivatives are products, where indexing would scatter
@@ -84,6 +93,15 @@ def orbital_sum(angular: Tensor, radial: Tensor, index: Tensor, size: int) -> Te
     return radial.new_zeros(size, angular.shape[1], radial.shape[1]).index_add(
         0, index, angular[:, :, None] * radial[:, None, :]
     )
+
+
+@op
+def embedded_orbitals(angular: Tensor, radial: Tensor, coefficient: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """`orbital_sum` at the atoms i (E,) of angular (E, C) and radial (E, M) times the neighbour's coefficient (A, M).
+
+    Returns (A, C, M).
+    """
+    return orbital_sum(angular, radial * gather(coefficient, j), i, len(coefficient))
 
 
 @op

@@ -1,0 +1,56 @@
+"""Gaussian orbitals: on edges, summed at atoms, carried to neighbours, squared."""
+
+from __future__ import annotations
+
+import torch
+
+from atomlab import kernels
+
+from .cases import Case, Problem, edges_of, indices, random
+
+__all__ = ["CASES"]
+
+
+def waves(edges: int, kinds: int, number: int):
+    def make(dtype: torch.dtype) -> Problem:
+        species = indices(kinds, edges, ordered=False)
+        inputs = [random(*shape, dtype=dtype, seed=n) for n, shape in enumerate([(edges,)] * 2 + [(kinds, number)] * 2)]
+        return lambda r, h, w, c: kernels.orbital_waves(r, h, -(w**2), c, species), tuple(inputs)
+
+    return make
+
+
+def sums(atoms: int, bonds: int, components: int, number: int):
+    def make(dtype: torch.dtype) -> Problem:
+        i, j, _ = edges_of(atoms, bonds)
+        shapes = (2 * bonds, components), (2 * bonds, number), (atoms, number)
+        inputs = tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+        return lambda *x: kernels.embedded_orbitals(*x, i, j), inputs
+
+    return make
+
+
+def messages(atoms: int, bonds: int, components: int, number: int):
+    def make(dtype: torch.dtype) -> Problem:
+        i, j, _ = edges_of(atoms, bonds)
+        inputs = random(atoms, components, number, dtype=dtype), random(2 * bonds, dtype=dtype, seed=1)
+        return lambda *x: kernels.orbital_message(*x, i, j), inputs
+
+    return make
+
+
+CASES = [
+    Case("orbital_waves", "one edge", waves(1, 1, 1), small=True),
+    Case("orbital_waves", "odd", waves(5, 2, 3), small=True),
+    Case("orbital_waves", "wide", waves(37, 3, 24)),
+    Case("orbital_waves", "nothing", waves(0, 2, 3), empty=True),
+    Case("embedded_orbitals", "one bond", sums(3, 1, 1, 1), small=True),
+    Case("embedded_orbitals", "odd", sums(4, 5, 4, 3), small=True),
+    Case("embedded_orbitals", "wide", sums(9, 40, 10, 24)),
+    Case("embedded_orbitals", "all components", sums(7, 20, 20, 8)),
+    Case("embedded_orbitals", "nothing", sums(3, 0, 4, 2), empty=True),
+    Case("orbital_message", "one bond", messages(3, 1, 1, 1), small=True),
+    Case("orbital_message", "odd", messages(4, 5, 4, 3), small=True),
+    Case("orbital_message", "wide", messages(9, 40, 10, 24)),
+    Case("orbital_message", "nothing", messages(3, 0, 4, 2), empty=True),
+]
