@@ -172,6 +172,6 @@ CASES = [
     Case("edge_convolution", "large", convolutions(2_000, 50_000, 0, 1, 1)),
 ]
 
-from . import cases_layers, cases_orbitals, cases_tiny, cases_waves  # noqa: E402 (their cases are made of what stands above)
+from . import cases_layers, cases_orbitals, cases_radial, cases_tiny, cases_waves  # noqa: E402 (made of what stands above)
 
-CASES += cases_layers.CASES + cases_orbitals.CASES + cases_tiny.CASES + cases_waves.CASES
+CASES += cases_layers.CASES + cases_orbitals.CASES + cases_radial.CASES + cases_tiny.CASES + cases_waves.CASES
