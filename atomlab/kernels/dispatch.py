@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any, Protocol, cast
 
 from ..errors import InputError, nearest, notice
 
@@ -31,7 +32,15 @@ _loaded: dict[str, str] = {}
 _waits: ContextVar[bool | None] = ContextVar("waits", default=None)
 
 
-def op(function: Callable) -> Callable:
+class Operation(Protocol):
+    """What `@op` makes of a function: the table's answer, and the reference beside it."""
+
+    __wrapped__: Callable[..., Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+def op(function: Callable) -> Operation:
     """Declare an operation. The decorated body is the reference implementation."""
     name = function.__name__
     table = OPS.setdefault(name, {})
@@ -47,7 +56,7 @@ def op(function: Callable) -> Callable:
                     return out
         return function(*args, **kwargs)
 
-    return call
+    return cast(Operation, call)
 
 
 def implements(backend: str, name: str) -> Callable[[Callable], Callable]:
