@@ -25,7 +25,7 @@ CLAIMS = [
      _ratio("level", "forgetting_forces")),
     ("the same after another element (the paper stays within its base's elements)", "no such number",
      _ratio("element", "forgetting_forces")),
-    ("energy, after another level of theory", "naive about 10 times replay", _ratio("level", "forgetting_energy")),
+    ("energy (naive has moved to the new level's zero)", "naive about 10 times replay", _ratio("level", "forgetting_energy")),
     ("force RMSE on the new level (eV/Å)", "about equal", _ratio("level", "forces_rmse_eV_A")),
     ("force RMSE on the new element (eV/Å)", "about equal", _ratio("element", "forces_rmse_eV_A")),
 ]  # fmt: skip
