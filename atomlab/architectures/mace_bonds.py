@@ -25,7 +25,7 @@ from .mace_tables import FINER, LOWEST, Table, network, tables
 if TYPE_CHECKING:
     from .mace import MACE
 
-__all__ = ["Atoms", "Bonds"]
+__all__ = ["Atoms", "Bonds", "Part"]
 
 
 class Atoms:
@@ -71,6 +71,22 @@ class Atoms:
 _orders: dict[tuple, Atoms] = {}
 
 
+class Part:
+    """Atoms start to stop of a pass, blocks of the products from..to: what one thread does between two meetings."""
+
+    def __init__(self, atoms: Atoms, blocks: tuple[int, int], heads: np.ndarray):
+        self.atoms, self.blocks = atoms, blocks
+        self.range = tuple(int(heads[b]) if b < len(heads) else atoms.count for b in blocks)
+
+    def rows(self, x: Tensor, l: int, z: int | None = None) -> Tensor:
+        """These atoms' rows in block l of features (A (l_max + 1)^2, K), those of element z if it is given."""
+        (a, b), d = self.range, 2 * l + 1
+        if z is not None:
+            a, b = max(a, self.atoms.starts[z]), max(min(b, self.atoms.starts[z + 1]), a, self.atoms.starts[z])
+        start = self.atoms.count * l * l
+        return x[start + a * d : start + b * d]
+
+
 class Bonds:
     """count bonds; edges: what every loop over edges takes, the row pointer `first` before all.
 
@@ -106,7 +122,7 @@ class Bonds:
             self.kind = folded.kind_of[ends[0], ends[1]]
 
     def _over(self, function: Callable, *args: object) -> None:
-        over_rows(function, self.count, *args, work=20 * self.count)
+        over_rows(function, self.count, *args, work=2 * self.count)
 
     def radial(self, table: bool) -> bool:
         """Radial functions, densities and repulsion; False where they are to be read from tables, but cannot be.
@@ -167,7 +183,7 @@ class Bonds:
             return self.where, self.local, *parts, width, 0, width
         last = self.folded.layers[t].last[path]
         width = last.shape[1]
-        values, slope = self.array(f"radial{t}_{path}", self.count, width), self.array("slopes", self.count, width)
+        values, slope = (self.array(f"{name}{t}_{path}", self.count, width) for name in ("radial", "slopes"))
         if slopes:
             multiply(self.code.products[width], hidden[self.count :], last, slope)
         else:

@@ -8,7 +8,8 @@ channels. The bonds are in `mace_bonds.py`, what comes of the weights in `mace_f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..kernels.cpu.fused import Loops, loops, multiply
 from ..kernels.cpu.space import Space, space
 from ..kernels.cpu.threads import over_rows
 from ..potential import Outputs
-from .mace_bonds import Atoms, Bonds
+from .mace_bonds import Atoms, Bonds, Part
 from .mace_folded import Folded, Layer, Matrix, folded, patterns
 from .mace_tables import wanted
 
@@ -58,17 +59,27 @@ def _loops(model: MACE, table: bool) -> Loops | None:
 
 
 class _Pass:
-    """One evaluation. `t` counts layers, `z` the elements present; a gradient is named g and what it belongs to."""
+    """One evaluation. `t` counts layers, `z` the elements present; a gradient is named g and what it belongs to.
+
+    Whatever an atom's own rows are enough for is done by one thread without a stop (`_together`); threads meet only
+    where the neighbours' rows come in: once per layer and direction.
+    """
 
     def __init__(self, graph: Graph, atoms: Atoms, weights: Folded, code: Loops, space: Space):
         self.graph, self.atoms, self.weights, self.code, self.space = graph, atoms, weights, code, space
         self.layers: list[Layer] = weights.layers
         self.channels, self.l_max = weights.config["channels"], weights.config["l_edges"]
         self.bonds = Bonds(graph, atoms, weights, code, self.array)
-        self.messages: list[Tensor] = []
-        self.products: list[Tensor] = []
-        self.x: list[Tensor] = []
         self.blocks = atoms.products(self.l_max, self.channels)
+        self.places = [self._places(layer) for layer in self.layers]
+        size, before = self.atoms.count * (self.l_max + 1) ** 2, [0, *(layer.l_out for layer in self.layers)]
+        width = self.layers[0].hidden * len(atoms.present)
+        self.sums = [self.array("sums", size, width)]
+        self.sums += [self.array(f"paths{t % 2}", self.places[t][0]) for t in range(1, len(self.layers))]
+        self.up = [self.features(f"up{t}", before[t]) for t in range(len(self.layers))]
+        self.messages = [self.features(f"message{t}", self.l_max) for t in range(len(self.layers))]
+        self.products = [self.features(f"product{t}", layer.l_out) for t, layer in enumerate(self.layers)]
+        self.x = [self.features(f"x{t}", layer.l_out) for t, layer in enumerate(self.layers)]
 
     def array(self, name: str, *shape: int) -> Tensor:
         """An array of that name, kept from pass to pass; what it holds is of no meaning."""
@@ -78,16 +89,34 @@ class _Pass:
         """Room for features l = 0..l_max of all atoms."""
         return self.array(name, self.atoms.count * (l_max + 1) ** 2, self.channels)
 
-    def rows(self, x: Tensor, l: int, z: int | None = None) -> Tensor:
-        """Block l of features, or the part of it of one element."""
-        start, d = self.atoms.count * l * l, 2 * l + 1
-        a, b = (0, self.atoms.count) if z is None else self.atoms.starts[z : z + 2]
-        return x[start + a * d : start + b * d]
+    def _places(self, layer: Layer) -> tuple[int, list[int], list[tuple[int, int]]]:
+        """Of the sums of all paths, in blocks (A, 2 l3 + 1, paths of l3, K): their size, where each block begins, and
+        for each path where it begins and its row."""
+        many = [sum(path[2] == l for path in layer.paths) for l in range(self.l_max + 1)]
+        sizes = [self.atoms.count * (2 * l + 1) * n * self.channels for l, n in enumerate(many)]
+        start = np.cumsum([0, *sizes]).tolist()
+        slot, places = [0] * len(many), []
+        for _, _, l3 in layer.paths:
+            places.append((start[l3] + slot[l3] * self.channels, many[l3] * self.channels))
+            slot[l3] += 1
+        return start[-1], start, places
+
+    def _together(self, *steps: Callable[[Part], None]) -> None:
+        """All steps one after another, each thread on its own atoms."""
+        heads = self.blocks[1]
+
+        def run(start: int, stop: int) -> None:
+            part = Part(self.atoms, (start, stop), heads)
+            for step in steps:
+                step(part)
+
+        ends = np.append(self.bonds.first[heads], self.bonds.first[-1])
+        over_rows(run, len(heads), work=len(self.bonds.i) * self.channels, ends=ends)
 
     def multiply(self, x: Tensor, matrix: Tensor, out: Tensor, onto: bool = False) -> None:
         width = matrix.shape[1]
         fitting = self.channels if width % self.channels == 0 else self.layers[0].hidden
-        multiply(self.code.products.get(fitting), x, matrix, out, onto)
+        multiply(self.code.products.get(fitting), x, matrix, out, onto, alone=True)
 
     # ------------------------------------------------------------------ forward
 
@@ -96,112 +125,77 @@ class _Pass:
         energy, back = torch.from_numpy(self.bonds.close).clone(), []
         self.head = self._heads()
         for t, layer in enumerate(self.layers):
-            self.messages.append(self._density(layer) if t == 0 else self._convolution(t, layer))
-            self.products.append(self._product(t, layer))
-            self.x.append(self._update(t, layer))
-            e, gradient = self.weights.read(t, self.rows(self.x[t], 0), self.head)
+            radial = [self.bonds.functions(t, n) for n in range(len(layer.paths) if t else 1)]
+            self._together(
+                partial(self._convolution if t else self._density, t, radial), partial(self._product, t),
+                partial(self._update, t),
+            )  # fmt: skip
+            e, gradient = self.weights.read(t, self.x[t][: self.atoms.count], self.head)
             energy += e
             back.append(gradient)
         return energy, back
 
-    def _over_edges(self, function: Callable, *args: object, work: int) -> None:
-        over_rows(function, self.atoms.count, *args, work=work * len(self.bonds.i), ends=self.bonds.first)
-
-    def _over_paths(self, jobs: Iterable[tuple[Callable, tuple]]) -> None:
-        """Each function with its arguments over all edges. Threads share all paths at once where those are in tables;
-        else the arguments of one path hold its radial functions only until the next one asks for its own."""
-        for some in [list(jobs)] if self.bonds.table else ([job] for job in jobs):
-
-            def run(start: int, stop: int, some: list = some) -> None:
-                for function, args in some:
-                    function(start, stop, *args)
-
-            self._over_edges(run, work=9 * self.channels * len(some))
-
-    def _density(self, layer: Layer) -> Tensor:
+    def _density(self, t: int, radial: Sequence[tuple], part: Part) -> None:
         """Messages of the first layer: sums over neighbours kept apart by element, then one matrix for all the rest."""
-        row = layer.hidden * len(self.atoms.present)
-        self.sums = self.array("sums", self.atoms.count * (self.l_max + 1) ** 2, row)
-        self._over_edges(
-            self.code.density.forward, *self.bonds.edges, *self.bonds.functions(0), self.atoms.kind, self.atoms.count,
-            layer.hidden, row, flat(self.sums), work=layer.hidden * (self.l_max + 1) ** 2,
+        sums, layer = self.sums[0], self.layers[0]
+        self.code.density.forward(
+            *part.range, *self.bonds.edges, *radial[0], self.atoms.kind, self.atoms.count, layer.hidden, sums.shape[1],
+            flat(sums),
         )  # fmt: skip
-        message = self.features("message0", self.l_max)
-        for l, z, matrix in self._each(layer.linear):
-            self.multiply(self.rows(self.sums, l, z), matrix.forth, self.rows(message, l, z))
-        return message
+        for l, z, matrix in self._linear(layer):
+            self.multiply(part.rows(sums, l, z), matrix.forth, part.rows(self.messages[0], l, z))
 
-    def _each(self, matrices: Sequence[Sequence[Matrix]]) -> Iterator[tuple[int, int | None, Matrix]]:
-        """(l, element or None for all, matrix)."""
-        for z, by_l in enumerate(matrices):
+    def _linear(self, layer: Layer) -> Iterator[tuple[int, int | None, Matrix]]:
+        """(l, element or None for all, matrix) of the linear maps to the messages."""
+        for z, by_l in enumerate(layer.linear):
             for l, matrix in enumerate(by_l):
-                yield l, None if len(matrices) == 1 else z, matrix
+                yield l, None if len(layer.linear) == 1 else z, matrix
 
-    def _convolution(self, t: int, layer: Layer) -> Tensor:
-        before = self.layers[t - 1].l_out
-        up = self.features(f"up{t}", before)
-        for l in range(before + 1):
-            self.multiply(self.rows(self.x[t - 1], l), layer.up[l].forth, self.rows(up, l))
-        sums, places = self._paths(layer)
-        self._over_paths(
-            (
-                self.code.paths[path].forward,
-                (*self.bonds.edges, *self.bonds.functions(t, n), flat(self.rows(up, path[0])), self.channels,
-                 layer.couplings[n], flat(sums), *places[n]),
-            )
-            for n, path in enumerate(layer.paths)
-        )  # fmt: skip
-        message = self.features(f"message{t}", self.l_max)
-        for x, y, matrix in self._mixed(layer, sums, message):
-            self.multiply(x, matrix.forth, y)
-        return message
-
-    def _paths(self, layer: Layer) -> tuple[Tensor, list[tuple[int, int]]]:
-        """Room for the sums of all paths, in blocks (A, 2 l3 + 1, paths of l3, K); where each begins, and its row."""
-        many = [sum(path[2] == l for path in layer.paths) for l in range(self.l_max + 1)]
-        sizes = [self.atoms.count * (2 * l + 1) * n * self.channels for l, n in enumerate(many)]
-        start = np.cumsum([0, *sizes]).tolist()
-        slot, places = [0] * len(many), []
-        for _, _, l3 in layer.paths:
-            places.append((start[l3] + slot[l3] * self.channels, many[l3] * self.channels))
-            slot[l3] += 1
-        return self.array("convolved", start[-1]), places
-
-    def _mixed(self, layer: Layer, sums: Tensor, message: Tensor) -> Iterator[tuple[Tensor, Tensor, Matrix]]:
+    def _mixed(self, t: int, part: Part) -> Iterator[tuple[Tensor, Tensor, Matrix]]:
         """(rows of the sums of all paths, rows of the message, matrix between them)."""
-        count, start = self.atoms.count, 0
-        for l in range(self.l_max + 1):
-            width = layer.linear[0][l].forth.shape[0]
-            stop = start + count * (2 * l + 1) * width
-            x, d = sums[start:stop].view(-1, width), 2 * l + 1
-            start = stop
-            for z, matrices in enumerate(layer.linear):
-                one = len(layer.linear) == 1
-                a, b = (0, count) if one else self.atoms.starts[z : z + 2]
-                yield x[a * d : b * d], self.rows(message, l, None if one else z), matrices[l]
+        _, start, _ = self.places[t]
+        for l, z, matrix in self._linear(self.layers[t]):
+            block = self.sums[t][start[l] : start[l + 1]].view(-1, matrix.forth.shape[0])
+            message = part.rows(self.messages[t], l, z)
+            first = message.storage_offset() // self.channels - self.atoms.count * l * l
+            yield block[first : first + len(message)], message, matrix
 
-    def _products(self, function: Callable, t: int, layer: Layer, *args: object) -> None:
-        rows = layer.weights.shape[2]
-        over_rows(
-            function, len(self.blocks[0]), *self.blocks, *layer.tree, flat(layer.weights), rows, self.channels,
-            flat(self.messages[t]), self.bonds.factors[t], *args, work=self.atoms.count * self.channels * rows,
+    def _convolution(self, t: int, radial: Sequence[tuple], part: Part) -> None:
+        layer, sums = self.layers[t], flat(self.sums[t])
+        for path, functions, coupling, place in zip(layer.paths, radial, layer.couplings, self.places[t][2]):
+            up = flat(self._block(self.up[t], path[0]))
+            self.code.paths[path].forward(
+                *part.range, *self.bonds.edges, *functions, up, self.channels, coupling, sums, *place
+            )
+        for x, y, matrix in self._mixed(t, part):
+            self.multiply(x, matrix.forth, y)
+
+    def _block(self, x: Tensor, l: int) -> Tensor:
+        return x[self.atoms.count * l * l : self.atoms.count * (l + 1) ** 2]
+
+    def _product_args(self, t: int, part: Part) -> tuple:
+        layer = self.layers[t]
+        return (
+            *part.blocks, *self.blocks, *layer.tree, flat(layer.weights), layer.weights.shape[2], self.channels,
+            flat(self.messages[t]), self.bonds.factors[t],
         )  # fmt: skip
 
-    def _product(self, t: int, layer: Layer) -> Tensor:
-        out = self.features(f"product{t}", layer.l_out)
-        self._products(self.code.polynomials.forward, t, layer, flat(out))
-        return out
+    def _product(self, t: int, part: Part) -> None:
+        self.code.polynomials.forward(*self._product_args(t, part), flat(self.products[t]))
 
-    def _update(self, t: int, layer: Layer) -> Tensor:
-        x = self.features(f"x{t}", layer.l_out)
+    def _update(self, t: int, part: Part) -> None:
+        """The features after the layer, and what the next one makes of them before its convolution."""
+        layer, x = self.layers[t], self.x[t]
         for l, matrix in enumerate(layer.product):
-            self.multiply(self.rows(self.products[t], l), matrix.forth, self.rows(x, l))
+            self.multiply(part.rows(self.products[t], l), matrix.forth, part.rows(x, l))
         for l, z, matrix in self._skips(layer):
             if t == 0:
-                self.rows(x, l, z).add_(matrix.forth)
+                part.rows(x, l, z).add_(matrix.forth)
             else:
-                self.multiply(self.rows(self.x[t - 1], l, z), matrix.forth, self.rows(x, l, z), onto=True)
-        return x
+                self.multiply(part.rows(self.x[t - 1], l, z), matrix.forth, part.rows(x, l, z), onto=True)
+        if t + 1 < len(self.layers):
+            for l, matrix in enumerate(self.layers[t + 1].up):
+                self.multiply(part.rows(x, l), matrix.forth, part.rows(self.up[t + 1], l))
 
     def _skips(self, layer: Layer) -> Iterator[tuple[int, int, Matrix]]:
         for z, matrices in enumerate(layer.skip or ()):
@@ -212,59 +206,58 @@ class _Pass:
 
     def backward(self, seed: Tensor, readouts: Sequence[Callable[[Tensor], Tensor]]) -> None:
         """Leave the gradients with the bonds. seed (A,): of the energy in each atom's part of it."""
-        edges = len(self.bonds.i)
+        edges, last = len(self.bonds.i), len(self.layers) - 1
         self.gy, self.gr = self.array("gy", edges, (self.l_max + 1) ** 2).zero_(), self.array("gr", edges).zero_()
-        gfactors: list[np.ndarray | None] = [None] * len(self.layers)
-        gx = self.features("gx", 0).zero_()
-        for t in reversed(range(len(self.layers))):
-            layer = self.layers[t]
-            self.rows(gx, 0).add_(readouts[t](seed.to(gx.dtype)))
-            gmessage, gfactor = self._product_back(t, layer, gx)
-            gfactors[t] = None if layer.density is None else gfactor
-            if t > 0:
-                gx = self._convolution_back(t, layer, gmessage, gx)
-        self._density_back(self.layers[0], gmessage)
+        self.gread = [back(seed.to(self.gr.dtype)).contiguous() for back in readouts]
+        self.gx = [self.features(f"gx{t}", layer.l_out) for t, layer in enumerate(self.layers[:-1])]
+        self.gx.append(self.gread[-1])
+        self.gfactors = [np.empty(self.atoms.count, self.bonds.real) for _ in self.layers]
+        self.gproduct = self.features("gproduct", max(layer.l_out for layer in self.layers))
+        self.gmessage, self.gup = self.features("gmessage", self.l_max), self.features("gup", self.layers[0].l_out)
+        self._together(partial(self._product_back, last))
+        for t in range(last, 0, -1):
+            radial = [self.bonds.functions(t, n, slopes=True) for n in range(len(self.layers[t].paths))]
+            self._together(partial(self._convolution_back, t, radial), partial(self._product_back, t - 1))
+        gfactors = [None if la.density is None else g for la, g in zip(self.layers, self.gfactors)]
         self.bonds.back(self.gy, self.gr, gfactors, seed.numpy())
 
-    def _product_back(self, t: int, layer: Layer, gx: Tensor) -> tuple[Tensor, np.ndarray]:
-        g, gmessage = self.features("gproduct", layer.l_out), self.features("gmessage", self.l_max)
+    def _product_back(self, t: int, part: Part) -> None:
+        """From the features after a layer to the sums over neighbours; in the first layer to the bonds."""
+        layer = self.layers[t]
         for l, matrix in enumerate(layer.product):
-            self.multiply(self.rows(gx, l), matrix.back, self.rows(g, l))
-        gfactor = np.empty(self.atoms.count, self.bonds.real)
-        self._products(self.code.polynomials.backward, t, layer, flat(g), flat(gmessage), gfactor)
-        return gmessage, gfactor
+            self.multiply(part.rows(self.gx[t], l), matrix.back, part.rows(self.gproduct, l))
+        self.code.polynomials.backward(
+            *self._product_args(t, part), flat(self.gproduct), flat(self.gmessage), self.gfactors[t]
+        )
+        if t > 0:
+            for x, y, matrix in self._mixed(t, part):
+                first = y.storage_offset() // self.channels
+                self.multiply(self.gmessage[first : first + len(y)], matrix.back, x)
+            return
+        sums = self.sums[0]
+        for l, z, matrix in self._linear(layer):
+            self.multiply(part.rows(self.gmessage, l, z), matrix.back, part.rows(sums, l, z))
+        self.code.density.backward(
+            *part.range, *self.bonds.edges, *self.bonds.functions(0), self.atoms.kind, self.atoms.count, layer.hidden,
+            sums.shape[1], flat(sums), flat(self.gy), flat(self.gr),
+        )  # fmt: skip
 
-    def _convolution_back(self, t: int, layer: Layer, gmessage: Tensor, gx: Tensor) -> Tensor:
+    def _convolution_back(self, t: int, radial: Sequence[tuple], part: Part) -> None:
         """The gradient of the features before this layer, through the messages and what skips the product."""
-        before = self.layers[t - 1].l_out
-        up, gup = self.features(f"up{t}", before), self.features("gup", before).zero_()
-        sums, places = self._paths(layer)
-        for x, y, matrix in self._mixed(layer, sums, gmessage):
-            self.multiply(y, matrix.back, x)
-        self._over_paths(
-            (
-                self.code.paths[path].backward,
-                (*self.bonds.edges, *self.bonds.functions(t, n, slopes=True), flat(self.rows(up, path[0])),
-                 self.channels, layer.couplings[n], flat(sums), *places[n], flat(self.rows(gup, path[0])),
-                 flat(self.gy), flat(self.gr)),
-            )
-            for n, path in enumerate(layer.paths)
-        )  # fmt: skip
-        out = self.features(f"gx{t % 2}", before)
-        for l in range(before + 1):
-            self.multiply(self.rows(gup, l), layer.up[l].back, self.rows(out, l))
+        layer, sums, gx = self.layers[t], flat(self.sums[t]), self.gx[t - 1]
+        for l in range(self.layers[t - 1].l_out + 1):
+            part.rows(self.gup, l).zero_()
+        for path, functions, coupling, place in zip(layer.paths, radial, layer.couplings, self.places[t][2]):
+            up, gup = flat(self._block(self.up[t], path[0])), flat(self._block(self.gup, path[0]))
+            self.code.paths[path].backward(
+                *part.range, *self.bonds.edges, *functions, up, self.channels, coupling, sums, *place, gup,
+                flat(self.gy), flat(self.gr),
+            )  # fmt: skip
+        for l, matrix in enumerate(layer.up):
+            self.multiply(part.rows(self.gup, l), matrix.back, part.rows(gx, l))
         for l, z, matrix in self._skips(layer):
-            self.multiply(self.rows(gx, l, z), matrix.back, self.rows(out, l, z), onto=True)
-        return out
-
-    def _density_back(self, layer: Layer, gmessage: Tensor) -> None:
-        for l, z, matrix in self._each(layer.linear):
-            self.multiply(self.rows(gmessage, l, z), matrix.back, self.rows(self.sums, l, z))
-        self._over_edges(
-            self.code.density.backward, *self.bonds.edges, *self.bonds.functions(0), self.atoms.kind, self.atoms.count,
-            layer.hidden, self.sums.shape[1], flat(self.sums), flat(self.gy), flat(self.gr),
-            work=layer.hidden * (self.l_max + 1) ** 2,
-        )  # fmt: skip
+            self.multiply(part.rows(self.gx[t], l, z), matrix.back, part.rows(gx, l, z), onto=True)
+        part.rows(gx, 0).add_(part.rows(self.gread[t - 1], 0))
 
     # ------------------------------------------------------------------ results
 
@@ -277,7 +270,7 @@ class _Pass:
         network, readouts = self.forward()
         out = Outputs(*self._total(network.numpy()))
         if "features" in want:
-            parts = [self.rows(self.x[b.layer], b.l).view(self.atoms.count, -1) for b in layout]
+            parts = [self._block(self.x[b.layer], b.l).view(self.atoms.count, -1) for b in layout]
             out.features = torch.cat(parts, dim=1).index_select(0, torch.from_numpy(self.atoms.rank))
         if {"forces", "virial", "stress"} & set(want):
             self.backward(torch.from_numpy(self.weights.scale[self.head.numpy()]), readouts)

@@ -68,13 +68,16 @@ def loops(
     return Loops(bonds, polynomials, density, ready, matrices, silu, first) if len(ready) == len(paths) else None
 
 
-def multiply(code: ModuleType | None, x: Tensor, w: Tensor, out: Tensor, onto: bool = False) -> None:
-    """out = x w, or added to it; all contiguous. code: of `Loops.products`, for the columns of w."""
+def multiply(
+    code: ModuleType | None, x: Tensor, w: Tensor, out: Tensor, onto: bool = False, alone: bool = False
+) -> None:
+    """out = x w, or added to it; all contiguous. code: of `Loops.products`, for the columns of w. alone: in the thread
+    that calls."""
     rows, (inner, columns) = x.shape[0], w.shape
     work = rows * inner * columns
     if code is not None and work >= SMALL:
         arrays = (flat(x), 0, inner, 1, flat(w), 0, onto, flat(out), 0)
-        over_rows(code.product, rows, inner, columns, *arrays, work=work)
+        over_rows(code.product, rows, inner, columns, *arrays, work=0 if alone else work)
     elif onto:
         out.addmm_(x, w)
     else:
