@@ -14,7 +14,7 @@ def _ratio(task: str, name: str):
             found = [row["values"][name] for key, row in rows.items() if re.fullmatch(rf"{task}-{arm}-\d+", key)]
             if not found:
                 raise KeyError(arm)
-            parts.append(f"{arm} {sum(found) / len(found):.2f}")
+            parts.append(f"{arm} {sum(found) / len(found):.3g}")
         return ", ".join(parts)
 
     return ours
@@ -25,7 +25,8 @@ CLAIMS = [
      _ratio("level", "forgetting_forces")),
     ("the same after another element (the paper stays within its base's elements)", "no such number",
      _ratio("element", "forgetting_forces")),
-    ("energy (naive has moved to the new level's zero)", "naive about 10 times replay", _ratio("level", "forgetting_energy")),
+    ("energy (naive has moved to the new level's zero)", "naive about 10 times replay",
+     _ratio("level", "forgetting_energy")),
     ("force RMSE on the new level (eV/Å)", "about equal", _ratio("level", "forces_rmse_eV_A")),
     ("force RMSE on the new element (eV/Å)", "about equal", _ratio("element", "forces_rmse_eV_A")),
 ]  # fmt: skip
