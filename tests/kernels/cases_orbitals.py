@@ -39,6 +39,14 @@ def messages(atoms: int, bonds: int, components: int, number: int):
     return make
 
 
+def densities(atoms: int, degree: int, inner: int, columns: int):
+    def make(dtype: torch.dtype) -> Problem:
+        shapes = (atoms, (1, 4, 10, 20)[degree], inner), (degree + 1, inner, columns)
+        return kernels.orbital_density, tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+
+    return make
+
+
 CASES = [
     Case("orbital_waves", "one edge", waves(1, 1, 1), small=True),
     Case("orbital_waves", "odd", waves(5, 2, 3), small=True),
@@ -53,4 +61,9 @@ CASES = [
     Case("orbital_message", "odd", messages(4, 5, 4, 3), small=True),
     Case("orbital_message", "wide", messages(9, 40, 10, 24)),
     Case("orbital_message", "nothing", messages(3, 0, 4, 2), empty=True),
+    Case("orbital_density", "one atom", densities(1, 0, 1, 1), small=True),
+    Case("orbital_density", "odd", densities(3, 1, 2, 3), small=True),
+    Case("orbital_density", "wide", densities(7, 2, 8, 108)),
+    Case("orbital_density", "all components", densities(5, 3, 24, 16)),
+    Case("orbital_density", "nothing", densities(0, 2, 4, 2), empty=True),
 ]

@@ -3,7 +3,9 @@
 from . import (
     contraction,
     convolution,
+    densities,
     gates,
+    harmonics,
     layers,
     matrices,
     orbitals,
@@ -18,7 +20,9 @@ from . import (
 __all__ = [
     "contraction",
     "convolution",
+    "densities",
     "gates",
+    "harmonics",
     "layers",
     "matrices",
     "missing",
