@@ -1,4 +1,4 @@
-"""Functions of the distance, of distances alone: their constants are not trained."""
+"""Functions of bonds alone: of their lengths, with constants that are not trained, and of their directions."""
 
 from __future__ import annotations
 
@@ -64,7 +64,21 @@ def pair_sums(atoms: int, bonds: int, *columns: int) -> Callable[[torch.dtype], 
     return make
 
 
+def vectors(function: Callable[[Tensor], Tensor], bonds: int) -> Callable[[torch.dtype], Problem]:
+    return lambda dtype: (function, (random(bonds, 3, dtype=dtype),))
+
+
+def harmonics(l_max: int, bonds: int) -> Callable[[torch.dtype], Problem]:
+    return vectors(lambda x: kernels.spherical_harmonics(x, l_max), bonds)
+
+
 CASES = [
+    *(Case("spherical_harmonics", f"l = {l}", harmonics(l, 5), small=True) for l in (1, 2, 3)),
+    Case("spherical_harmonics", "nothing", harmonics(2, 0), empty=True),
+    Case("spherical_harmonics", "large", harmonics(3, 50_000)),
+    Case("edge_lengths", "one", vectors(kernels.edge_lengths, 1), small=True),
+    Case("edge_lengths", "odd", vectors(kernels.edge_lengths, 13), small=True),
+    Case("edge_lengths", "nothing", vectors(kernels.edge_lengths, 0), empty=True),
     *(Case(name, "one", distances(f, 1)) for name, f in FUNCTIONS.items()),
     *(Case(name, "odd", distances(f, 13), small=True) for name, f in FUNCTIONS.items()),
     *(Case(name, "nothing", distances(f, 0), empty=True) for name, f in FUNCTIONS.items() if name != "zbl"),

@@ -39,7 +39,7 @@ class Degree:
 
 
 def _degree(l3: int, paths: Paths, couplings: Sequence[Tensor], dtype: str) -> Degree:
-    rows, places, values, size = [], [], [], 0
+    rows, places, values, turned, size = [], [], [], [], 0
     for column, (l1, l2, mine) in enumerate(paths):
         if mine != l3:
             continue
@@ -50,8 +50,9 @@ def _degree(l3: int, paths: Paths, couplings: Sequence[Tensor], dtype: str) -> D
         for m3, m2, m1 in np.argwhere(c).tolist():
             places.append((size + m1 * d3 + m3, l2 * l2 + m2))
             values.append(c[m3, m2, m1])
+            turned.append((-1) ** l2 * c[m3, m2, m1])
         size += d1 * d3
-    return Degree(l3, np.array(rows), np.array(places), np.array(values, dtype), size)
+    return Degree(l3, np.array(rows), np.array(places), np.array(values + turned, dtype), size)
 
 
 _degrees: WeakTensorKeyDictionary = WeakTensorKeyDictionary()

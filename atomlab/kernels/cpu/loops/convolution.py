@@ -4,7 +4,8 @@ Arrays are flat: radial (H, P, K), harmonics (H, M2), x (A, M1, K), result (A, D
 edge e of receiver a, first[a] <= e < first[a + 1], its sender, its bond pair[e] and whether it runs against it.
 paths (N, 4): column of the path among the P, first row l1^2 and number 2 l1 + 1 of the sender's components, and where
 its matrix starts. An edge's matrices Σ_m2 C[m1, m2, m3] Y[m2] stand one after the other in `size` numbers, m3
-innermost; places (·, 2) and values list C: (place, m2). In every array the channels are innermost, WIDTH at a time.
+innermost; places (·, 2) and values list C: (place, m2); its values for edges along their bonds, then those for edges
+against them, (-1)^l2 times as large. In every array the channels are innermost, WIDTH at a time.
 
 Gradients to bonds and senders come from several receivers. Receivers are therefore cut in parts (one for each thread);
 a part adds to a copy of x of its own, and an edge against its bond to a second copy of the bonds, `apart` rows further:
@@ -28,34 +29,26 @@ EDGES = f"{I}, {I}, {I}, boolean[::1]"
 TABLES = f"{T}, {T}, {X}, int64, int64, int64, int64, int64, int64"
 
 
-@kernel("boolean(int64)")
-def odd(m2):
-    """Whether Y[m2] changes its sign with the direction: l is 1 or 3."""
-    return 1 <= m2 < 4 or m2 >= 9
-
-
 @kernel(f"void(int64, int64, {I}, boolean[::1], {X}, {T}, {X}, int64, int64, {X})")
 def matrices(begin, end, pair, against, harmonics, places, values, m2s, size, out):
     """The matrices of edges begin..end into out, the first edge's at 0."""
     out[: (end - begin) * size] = 0
+    many = places.shape[0]
     for e in range(begin, end):
-        at, y, flips = (e - begin) * size, pair[e] * m2s, against[e]
-        for c in range(places.shape[0]):
-            m2 = places[c, 1]
-            value = values[c] * harmonics[y + m2]
-            out[at + places[c, 0]] += -value if flips and odd(m2) else value
+        at, y, turned = (e - begin) * size, pair[e] * m2s, many if against[e] else 0
+        for c in range(many):
+            out[at + places[c, 0]] += values[turned + c] * harmonics[y + places[c, 1]]
 
 
 @kernel(f"void(int64, int64, {I}, boolean[::1], {X}, {T}, {X}, int64, int64, int64, {X})")
 def to_harmonics(begin, end, pair, against, slopes, places, values, m2s, size, apart, out):
     """The gradient of the matrices of edges begin..end, added to that of the harmonics."""
+    many = places.shape[0]
     for e in range(begin, end):
-        at, flips = (e - begin) * size, against[e]
-        y = (pair[e] + apart * flips) * m2s
-        for c in range(places.shape[0]):
-            m2 = places[c, 1]
-            value = values[c] * slopes[at + places[c, 0]]
-            out[y + m2] += -value if flips and odd(m2) else value
+        at, turned = (e - begin) * size, many if against[e] else 0
+        y = (pair[e] + apart * against[e]) * m2s
+        for c in range(many):
+            out[y + places[c, 1]] += values[turned + c] * slopes[at + places[c, 0]]
 
 
 @kernel(f"void(int64, int64, {EDGES}, {X}, {X}, {X}, {TABLES}, {X})")
