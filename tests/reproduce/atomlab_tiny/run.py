@@ -1,7 +1,7 @@
 """Make the embedded model atomlab-tiny: structures, labels, training, errors, health; README.md says what each step is.
 
     python tests/reproduce/atomlab_tiny/run.py                                     measure what is shipped (a minute)
-    python tests/reproduce/atomlab_tiny/run.py --work DIRECTORY --steps label,divide,train,measure,ship
+    python tests/reproduce/atomlab_tiny/run.py --work DIRECTORY --steps label,divide,train,second,measure,ship
 
 A step leaves its files in DIRECTORY, so that the next can be called by itself and a stopped one goes on. Only `label`
 needs the parity environment (`make parity` makes it).
@@ -32,9 +32,9 @@ from atomlab.training import table
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 NAME, SET = "atomlab-tiny", "atomlab-tiny-set"
-SPEC = checkpoint.EMBEDDED / f"{NAME}.yaml"
+SPECS = {"train": checkpoint.EMBEDDED / f"{NAME}.yaml", "second": checkpoint.EMBEDDED / f"{NAME}-second.yaml"}
 PARITY = ROOT / ".venv-parity" / "bin" / "python"
-STEPS = ("label", "divide", "train", "measure", "ship")
+STEPS = ("label", "divide", "train", "second", "measure", "ship")
 SHARES = {"valid": 0.04, "test": 0.08}
 SHIPPED = 500  # structures of the set that is shipped with the model
 
@@ -45,25 +45,42 @@ def label(work: Path) -> None:
 
 
 def divide(work: Path) -> None:
-    """train, valid and test: a crystal (composition and prototype) with all its disturbances is in one of them."""
+    """train, valid and test: a crystal (composition and prototype) with all its disturbances is in one of them.
+
+    second: train, and the squeezed structures of what is neither in valid nor in test.
+    """
     whole = atomlab.read(sorted(work.glob("labelled-*.extxyz.gz")))
     parts = whole.split(by="group", stratify="family", **SHARES)
     for name in ("train", "valid", "test"):
         parts[name].write(work / f"{name}.extxyz.gz")
-    print(*parts.reasons, sep="\n")
+    held_out = {*parts.valid.info("group"), *parts.test.info("group")}
+    squeezed = atomlab.read(work / "squeezed.extxyz.gz")
+    rows = [k for k, group in enumerate(squeezed.info("group")) if group not in held_out]
+    (parts.train + squeezed[rows]).write(work / "second.extxyz.gz")
+    print(*parts.reasons, f"{len(rows)} squeezed structures for the second stage.", sep="\n")
 
 
 def train(work: Path) -> None:
-    """run/: the run of the embedded spec on these files. One that was stopped goes on, a longer one too."""
-    spec = yaml.safe_load(SPEC.read_text()) | {"data": str(work / "train.extxyz.gz")}
+    """run/: the first stage, from random weights."""
+    _run("train", work, work / "run", data=str(work / "train.extxyz.gz"))
+
+
+def second(work: Path) -> None:
+    """second/: the second stage, from the first one's best weights."""
+    given = {"model": str(work / "run" / "best.safetensors"), "data": str(work / "second.extxyz.gz")}
+    _run("second", work, work / "second", **given)
+
+
+def _run(stage: str, work: Path, run: Path, **given: str) -> None:
+    """The run of an embedded spec on these files. One that was stopped goes on, and so does one whose `epochs` have
+    been raised: the state is taken up, the schedule is the new one's."""
+    spec = yaml.safe_load(SPECS[stage].read_text()) | given
     spec |= {"valid_data": str(work / "valid.extxyz.gz"), "e0": energies()}
-    run = work / "run"
-    if not run.exists():
+    if not (run / "spec.yaml").exists():
         atomlab.run(spec, directory=run)
         return
-    if (run / "spec.yaml").exists():  # epochs may have changed: the state is taken up, the schedule is the new one's
-        there = yaml.safe_load((run / "spec.yaml").read_text())
-        (run / "spec.yaml").write_text(yaml.safe_dump(there | {"epochs": spec["epochs"]}, sort_keys=False))
+    there = yaml.safe_load((run / "spec.yaml").read_text())
+    (run / "spec.yaml").write_text(yaml.safe_dump(there | {"epochs": spec["epochs"]}, sort_keys=False))
     atomlab.attach(run).resume(wait=True)
 
 
@@ -74,17 +91,19 @@ def energies() -> dict[str, float]:
 
 def measure(work: Path) -> None:
     """measured.json: errors by kind of structure on the test set, and health."""
-    potential = atomlab.load(work / "run", device="cpu")
-    about = checkpoint.header(work / "run")["metadata"]
-    test, train_ = (atomlab.read(work / f"{name}.extxyz.gz") for name in ("test", "train"))
-    seconds = round(atomlab.attach(work / "run").result().metrics["seconds"])
+    potential = atomlab.load(work / "second", device="cpu")
+    test, learned = (atomlab.read(work / f"{name}.extxyz.gz") for name in ("test", "second"))
     told = {
         **measured(potential, test),
-        "data": {"train": len(train_), "train_atoms": int(train_.sizes.sum()), "train_hash": train_.hash()},
-        "training": {"epoch": about["epoch"], "seconds": seconds},
-        "spec": yaml.safe_load(SPEC.read_text()),
+        "data": {"structures": len(learned), "atoms": int(learned.sizes.sum()), "hash": learned.hash()},
+        "seconds": {name: _seconds(work / folder) for name, folder in (("train", "run"), ("second", "second"))},
+        "specs": {name: yaml.safe_load(path.read_text()) for name, path in SPECS.items()},
     }
     (work / "measured.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _seconds(run: Path) -> int:
+    return round(atomlab.attach(run).result().metrics["seconds"])
 
 
 def measured(potential: Any, data: Dataset) -> dict[str, Any]:
@@ -115,7 +134,7 @@ def ship(work: Path) -> None:
     failed = [name for name, (status, _) in told["health"].items() if status == "fail"]
     if failed:
         raise SystemExit(f"Not shipped: the health check fails in {', '.join(failed)}.")
-    potential = atomlab.load(work / "run", device="cpu")
+    potential = atomlab.load(work / "second", device="cpu")
     frames = told["errors"]
     potential.card = replace(
         potential.card,
@@ -130,9 +149,11 @@ def ship(work: Path) -> None:
         f"{frames['frames']} structures of crystals and molecules that it has not seen: forces "
         f"{1e3 * frames['forces']['mae']:.0f} meV/Å, energy {1e3 * frames['energy']['mae']:.0f} meV/atom (MAE).",
     )
-    small = _chosen(potential, atomlab.read(work / "train.extxyz.gz"))
+    small = _chosen(potential, atomlab.read(work / "second.extxyz.gz"))
     path = small.write(checkpoint.EMBEDDED / f"{SET}.extxyz.gz")
-    told["set"] = {"name": SET, "structures": len(small), "hash": atomlab.read(path).hash()}
+    shipped = atomlab.read(path)
+    errors = {name: _two(values) for name, values in atomlab.evaluate(potential, shipped).errors().items()}
+    told["set"] = {"name": SET, "structures": len(small), "hash": shipped.hash(), "errors": errors}
     model = checkpoint.save(potential, checkpoint.EMBEDDED / f"{NAME}.safetensors", told)
     _card(path, small)
     (HERE / "result.json").write_text(json.dumps(told, indent=1) + "\n")

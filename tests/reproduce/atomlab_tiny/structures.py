@@ -97,6 +97,26 @@ def items(scales: Mapping[str, float]) -> Iterator[Item]:
         yield Item(f"atom:{element}", "atom", "atom", f"atom-{element}")
 
 
+def squeezed(scales: Mapping[str, float]) -> Iterator[Item]:
+    """For the second stage: primitive cells and random cells down to 0.58 of their length, where a model that has not
+    seen any falls into holes."""
+    for formula, prototype in crystals():
+        if prototype not in ("fcc", "diamond", "rocksalt", "zincblende"):
+            continue
+        group = f"{prototype}-{formula}"
+        rng = _rng(f"squeezed-{group}")
+        for scale in rng.uniform(0.58, 0.82, 5 if prototype in UNARY else 2):
+            options = f",scale={scale:.4f},strain=0.01,rattle=0.03,seed={int(rng.integers(10**6))}"
+            yield Item(guess(formula, prototype, scales[group], options), "squeezed", prototype, group)
+    for k in range(240):
+        rng = _rng(f"squeezed-{k}")
+        chosen = rng.choice(ELEMENTS, int(rng.integers(1, 4)), replace=False)
+        text = f"random {' '.join(chosen)} {int(rng.integers(3, 7))} {rng.uniform(0.58, 0.85):.4f} {5000 + k}"
+        made = _random(text)
+        if made.get_volume() > ROOM * len(made):
+            yield Item(text, "squeezed", "random", f"squeezed-{k}")
+
+
 def _disturbed(prototype: str, group: str) -> Iterator[tuple[str, str]]:
     """Kinds of disturbance of one crystal, with their options."""
     rng = _rng(group)

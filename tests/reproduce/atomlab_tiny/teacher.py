@@ -97,10 +97,9 @@ def volumes(teacher: Teacher) -> dict[str, float]:
     return found
 
 
-def labelled(teacher: Teacher, scales: dict[str, float], energies: dict[str, float], rows: slice) -> Iterator[Atoms]:
-    """Of these rows of all structures, those that the teacher can tell something about."""
+def labelled(teacher: Teacher, everything: Sequence[structures.Item], energies: dict[str, float]) -> Iterator[Atoms]:
+    """Those of the structures that the teacher can tell something about."""
     waiting, left, began, done = [], {"without neighbours": 0, "forces": 0, "energy": 0}, time.monotonic(), 0
-    everything = list(structures.items(scales))[rows]
     for k, item in enumerate(everything):
         atoms = item.build()
         if item.kind == "atom":
@@ -157,8 +156,16 @@ def main() -> None:
         chosen.prototypes.write_text(json.dumps(told, indent=0) + "\n")
     known = json.loads(chosen.prototypes.read_text())
     part, parts = map(int, chosen.part.split("/"))
-    frames = list(labelled(teacher, known["scales"], known["e0"], slice(part, None, parts)))
-    print(Dataset(frames, "tiny").write(chosen.directory / f"labelled-{part}.extxyz.gz"), len(frames))
+    sets = {f"labelled-{part}": list(structures.items(known["scales"]))[part::parts]}
+    if part == 0:
+        sets["squeezed"] = list(structures.squeezed(known["scales"]))
+    for name, wanted in sets.items():
+        path = chosen.directory / f"{name}.extxyz.gz"
+        if path.exists():
+            print(f"{path} is there already")
+            continue
+        frames = list(labelled(teacher, wanted, known["e0"]))
+        print(Dataset(frames, "tiny").write(path), len(frames))
 
 
 if __name__ == "__main__":
