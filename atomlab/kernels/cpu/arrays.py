@@ -20,7 +20,7 @@ def real(x: Tensor) -> str | None:
 
 def flat(x: Tensor) -> np.ndarray:
     """The same memory as a one-dimensional array; x is contiguous."""
-    return (x.detach() if x.requires_grad else x).view(-1).numpy()
+    return (x.detach() if x.requires_grad else x).numpy().reshape(-1)
 
 
 def sorted_rows(index: Tensor, size: int) -> tuple[np.ndarray, np.ndarray]:

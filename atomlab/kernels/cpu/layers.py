@@ -16,14 +16,14 @@ from ..reference.dense import dense as dense_reference
 from ..reference.dense import pair_dense as pair_dense_reference
 from . import gates, products, segments
 from .arrays import real
-from .compiled import library, template
+from .compiled import library
 from .simd import width
 from .threads import over_rows
 
 
 @functools.cache
 def _text(dtype: str, columns: int, wide: int) -> str:
-    return products.text(dtype, columns) + gates.text(dtype, wide) + template("layers")
+    return products.behind(products.text(dtype, columns) + gates.text(dtype, wide), "layers")
 
 
 def _blocks(dtype: str, shape: tuple[int, int], size: int) -> ModuleType | None:
@@ -40,7 +40,7 @@ class Layer(Rule):
     """
 
     def __init__(self, first: products.Dense, then: gates.Activated | gates.Gated, many: int, code, reference):
-        self.first, self.then, self.many, self.code, self.reference = first, then, many, code, reference
+        self.first, self.then, self.many, self.code, self.specified = first, then, many, code, reference
         self.gates = isinstance(then, gates.Gated)
         self.between: Tensor | None = None  # kept for the derivatives
 
@@ -61,8 +61,13 @@ class Layer(Rule):
         beside = () if times is None else (dtimes,)
         return (dx, *others, *beside, *(g if len(x) > self.many + len(beside) else ()))
 
+    def reference(self, *x):
+        return self.specified(*x)
+
     def _beside(self, rest):
-        return (rest[0] if rest else None, None) if self.gates else self.then.beside(rest)
+        if isinstance(self.then, gates.Gated):
+            return (rest[0] if rest else None), None
+        return self.then.beside(rest)
 
     def _run(self, function, x, *arrays):
         (rows, inner), columns = x[0].shape, len(x[1])
@@ -77,15 +82,26 @@ class Layer(Rule):
         return dg, (*(t if s is None else s + t for s, t in zip(direct, through)), *rest)
 
 
-class Linear(Layer):
+class Linear(Rule):
     """`first` alone."""
 
-    def __init__(self, first: Rule, reference: Callable):
-        self.first, self.reference = first, reference
-        self.forward, self.backward, self.double = first.forward, first.backward, first.double
+    def __init__(self, first: products.Dense, reference: Callable):
+        self.first, self.specified = first, reference
+
+    def forward(self, x):
+        return self.first.forward(x)
+
+    def backward(self, g, x, wanted):
+        return self.first.backward(g, x, wanted)
+
+    def double(self, v, g, x, wanted):
+        return self.first.double(v, g, x, wanted)
+
+    def reference(self, *x):
+        return self.specified(*x)
 
 
-def _with(first: Rule, after: str, shape, like: Tensor, many: int, beside: tuple[bool, bool], reference):
+def _with(first: products.Dense, after: str, shape, like: Tensor, many: int, beside: tuple[bool, bool], reference):
     """`first` and what follows it; None while code is being compiled."""
     if not after:
         return Linear(first, reference)

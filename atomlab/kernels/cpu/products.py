@@ -41,6 +41,12 @@ def text(dtype: str, columns: int) -> str:
     return template("products", each={"R": rows}, REAL=dtype, PANEL=wide, ROWS=rows)
 
 
+def behind(before: str, name: str, **constants: object) -> str:
+    """The template `name` behind the source of those that it imports from."""
+    lines = template(name, None, **constants).splitlines(keepends=True)
+    return before + "".join(line for line in lines if not line.startswith("from atomlab.kernels.cpu.loops."))
+
+
 def loops(dtype: str, columns: int) -> ModuleType | None:
     """The compiled products for that number of columns; None while there are none."""
     return library(f"products_{dtype}_{panel(columns, dtype)[0]}", text(dtype, columns))

@@ -14,9 +14,9 @@ from ..autograd import Rule, apply
 from ..dispatch import implements
 from ..reference.angular import triplet_messages as reference
 from .arrays import flat, real
-from .compiled import library, template
+from .compiled import library
 from .exponential import STAMP
-from .products import LEAST, panel
+from .products import LEAST, behind, panel
 from .products import text as products_text
 from .simd import width
 from .threads import over_rows, shares
@@ -26,7 +26,7 @@ WORK = 50  # of a number of a triplet's message
 
 @functools.cache
 def _text(dtype: str, size: int) -> str:
-    return products_text(dtype, size) + template("triplets", WIDTH=width(size, dtype), STAMP=STAMP)
+    return behind(products_text(dtype, size), "triplets", WIDTH=width(size, dtype), STAMP=STAMP)
 
 
 _groups: WeakTensorKeyDictionary = WeakTensorKeyDictionary()

@@ -9,20 +9,21 @@ Of the derivative's derivative: a name with `_v` is the change of a number along
 import numpy as np
 
 from atomlab.kernels.cpu.exponential import exponentials
+from atomlab.kernels.cpu.loops.products import REAL, I, X, product
 from atomlab.kernels.cpu.simd import kernel, vectors
 
 WIDTH = 16
 STAMP = ""  # of the exponentials
 BLOCK = 48  # triplets
 
-S = vectors(REAL, WIDTH)  # noqa: F821 (REAL, X, I and product stand in `products`)
+S = vectors(REAL, WIDTH)
 load, store, add, sub, mul, fma, fill, total = S.load, S.store, S.add, S.sub, S.mul, S.fma, S.fill, S.total
-sigmoid = exponentials(REAL, WIDTH).sigmoid  # noqa: F821
-NUMBER = np.dtype(REAL).type  # noqa: F821
-EDGES = f"{I}, {I}, {I}, {X}, {X}, {X}, {X}, {X}, {X}"  # noqa: F821
+sigmoid = exponentials(REAL, WIDTH).sigmoid
+NUMBER = np.dtype(REAL).type
+EDGES = f"{I}, {I}, {I}, {X}, {X}, {X}, {X}, {X}, {X}"
 
 
-@kernel(f"void(int64, int64, {I}, {I}, {X}, int64, {X}, {X})")  # noqa: F821
+@kernel(f"void(int64, int64, {I}, {I}, {X}, int64, {X}, {X})")
 def inputs(t0, t1, a, b, pairs, size, m, slope):
     """m and, where there is room for it, s' of a block."""
     one = fill(1)
@@ -36,16 +37,16 @@ def inputs(t0, t1, a, b, pairs, size, m, slope):
                 store(slope, at, fma(y, sub(one, sig), sig))
 
 
-@kernel(f"void(int64, int64, {X}, {X}, {X}, {X})")  # noqa: F821
+@kernel(f"void(int64, int64, {X}, {X}, {X}, {X})")
 def gates(many, size, m, weights, bias, z):
     """z = m W^T + bias of a block; weights is W^T."""
     for r in range(many):
         for c in range(0, 2 * size, WIDTH):
             store(z, 2 * r * size + c, load(bias, c))
-    product(0, many, size, 2 * size, m, 0, size, 1, weights, 0, True, z, 0)  # noqa: F821
+    product(0, many, size, 2 * size, m, 0, size, 1, weights, 0, True, z, 0)
 
 
-@kernel(f"void(int64, int64, {EDGES}, int64, {X})")  # noqa: F821
+@kernel(f"void(int64, int64, {EDGES}, int64, {X})")
 def messages(start, stop, begin, a, b, pairs, sides, cosines, weights, bias, angle, size, out):
     m, z, none = np.empty(BLOCK * size, NUMBER), np.empty(2 * BLOCK * size, NUMBER), np.empty(0, NUMBER)
     for t0 in range(begin[start], begin[stop], BLOCK):
@@ -62,14 +63,14 @@ def messages(start, stop, begin, a, b, pairs, sides, cosines, weights, bias, ang
                 store(out, to, fma(mul(f, turn), load(sides, b[t] * size + c), load(out, to)))
 
 
-@kernel(f"void({X}, int64, int64, {X}, int64)")  # noqa: F821
+@kernel(f"void({X}, int64, int64, {X}, int64)")
 def add_columns(x, rows, columns, out, out0):
     for r in range(rows):
         for c in range(0, columns, WIDTH):
             store(out, out0 + c, add(load(out, out0 + c), load(x, r * columns + c)))
 
 
-@kernel(f"void(int64, int64, {I}, {I}, {X}, {X}, int64, {X})")  # noqa: F821
+@kernel(f"void(int64, int64, {I}, {I}, {X}, {X}, int64, {X})")
 def to_pairs(t0, t1, a, b, dm, slope, size, dpairs):
     for t in range(t0, t1):
         for c in range(0, size, WIDTH):
@@ -80,9 +81,7 @@ def to_pairs(t0, t1, a, b, dm, slope, size, dpairs):
             store(dpairs, right, add(load(dpairs, right), du))
 
 
-@kernel(
-    f"void(int64, int64, {EDGES}, int64, {I}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X})"  # noqa: F821
-)
+@kernel(f"void(int64, int64, {EDGES}, int64, {I}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X})")
 def messages_backward(
     start, stop, begin, a, b, pairs, sides, cosines, weights, bias, angle, size,
     cuts, g, back, dpairs, dsides, dcosines, dweights, dbias, dangle,
@@ -116,14 +115,14 @@ def messages_backward(
                 store(z, k, mul(df, fma(y, sub(one, sig), sig)))
                 store(z, k + size, mul(df, mul(y, sub(one, open_))))
             dcosines[t] = total(to_cosine)
-        product(0, many, 2 * size, size, z, 0, 2 * size, 1, back, 0, False, dm, 0)  # noqa: F821
+        product(0, many, 2 * size, size, z, 0, 2 * size, 1, back, 0, False, dm, 0)
         to_pairs(t0, t1, a, b, dm, slope, size, dpairs)
         if wanted:
-            product(0, 2 * size, many, size, z, 0, 1, 2 * size, m, 0, True, dweights, 2 * part * size * size)  # noqa: F821
+            product(0, 2 * size, many, size, z, 0, 1, 2 * size, m, 0, True, dweights, 2 * part * size * size)
             add_columns(z, many, 2 * size, dbias, 2 * part * size)
 
 
-@kernel(f"void(int64, int64, {I}, {I}, {X}, {X}, int64, {X}, {X}, {X}, {X})")  # noqa: F821
+@kernel(f"void(int64, int64, {I}, {I}, {X}, {X}, int64, {X}, {X}, {X}, {X})")
 def inputs_double(t0, t1, a, b, pairs, vpairs, size, m, m_v, slope, bend_v):
     """m, s', and their changes m_v = s' u_v and s'' u_v, of a block."""
     one, two = fill(1), fill(2)
@@ -140,9 +139,7 @@ def inputs_double(t0, t1, a, b, pairs, vpairs, size, m, m_v, slope, bend_v):
             store(bend_v, at, mul(mul(mul(sig, rest), fma(u, sub(rest, sig), two)), u_v))
 
 
-@kernel(
-    f"void(int64, int64, {EDGES}, int64, {I}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X})"  # noqa: F821
-)
+@kernel(f"void(int64, int64, {EDGES}, int64, {I}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X})")
 def messages_double(
     start, stop, begin, a, b, pairs, sides, cosines, weights, bias, angle, size,
     cuts, vpairs, vsides, vcosines, g, back, dg, dpairs, dsides, dcosines, dweights, dbias, dangle,
@@ -193,11 +190,11 @@ def messages_double(
                 store(z_v, k, fma(df_v, f_p, mul(df, p_bend)))
                 store(z_v, k + size, fma(df_v, f_q, mul(df, q_bend)))
             dcosines[t] = total(to_cosine)
-        product(0, many, 2 * size, size, z, 0, 2 * size, 1, back, 0, False, dm, 0)  # noqa: F821
-        product(0, many, 2 * size, size, z_v, 0, 2 * size, 1, back, 0, False, dm_v, 0)  # noqa: F821
+        product(0, many, 2 * size, size, z, 0, 2 * size, 1, back, 0, False, dm, 0)
+        product(0, many, 2 * size, size, z_v, 0, 2 * size, 1, back, 0, False, dm_v, 0)
         to_pairs(t0, t1, a, b, dm_v, slope, size, dpairs)
         to_pairs(t0, t1, a, b, dm, bend_v, size, dpairs)
         here = 2 * part * size * size
-        product(0, 2 * size, many, size, z_v, 0, 1, 2 * size, m, 0, True, dweights, here)  # noqa: F821
-        product(0, 2 * size, many, size, z, 0, 1, 2 * size, m_v, 0, True, dweights, here)  # noqa: F821
+        product(0, 2 * size, many, size, z_v, 0, 1, 2 * size, m, 0, True, dweights, here)
+        product(0, 2 * size, many, size, z, 0, 1, 2 * size, m_v, 0, True, dweights, here)
         add_columns(z_v, many, 2 * size, dbias, 2 * part * size)
