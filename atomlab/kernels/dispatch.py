@@ -26,6 +26,7 @@ BACKENDS = ("reference", "numba", "triton")
 CHOICES = ("auto", *BACKENDS)
 DEFAULT = "reference"
 ROOMS = {"numba": "cpu", "triton": "gpu"}  # where a backend's implementations are
+LOADING = "is being loaded"  # for calls that a backend's own import makes
 OPS: dict[str, dict[str, Callable]] = {}
 _chosen: str | None = None
 _loaded: dict[str, str] = {}
@@ -132,20 +133,24 @@ def _asked() -> tuple[str, ...]:
     """The backends to ask, in this order, before the reference."""
     name = _chosen_by_name()
     if name is None:
-        return tuple(backend for backend in ("numba", "triton") if _load(backend) == "ready")
-    if name == "reference":
-        return ()
-    state = _load(name)
-    if state == "ready":
-        return (name,)
-    notice(f"kernels-{name}", f"The kernels '{name}' are not used: {name} {state}. The torch reference is used.")
-    return ()
+        # that a machine has no GPU needs no word
+        return (("numba",) if _ready("numba") else ()) + (("triton",) if _load("triton") == "ready" else ())
+    return (name,) if name != "reference" and _ready(name) else ()
+
+
+def _ready(backend: str) -> bool:
+    """Whether a backend that is wanted can be used; if not, that is said once."""
+    state = _load(backend)
+    if state not in ("ready", LOADING):
+        text = f"The kernels '{backend}' are not used: {backend} {state}. The torch reference is used."
+        notice(f"kernels-{backend}", text)
+    return state == "ready"
 
 
 def _load(backend: str) -> str:
     """Import a backend's implementations, once: 'ready', or why not."""
     if backend not in _loaded:
-        _loaded[backend] = "is being loaded"  # for calls that its own import makes
+        _loaded[backend] = LOADING
         try:
             room = importlib.import_module(f"..{ROOMS[backend]}", __name__)
             _loaded[backend] = room.missing() or "ready"

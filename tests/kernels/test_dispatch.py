@@ -32,6 +32,14 @@ def test_a_backend_that_is_not_there_is_said_once(monkeypatch, silent_before):
     assert kernels.current() == "reference"
 
 
+def test_a_broken_numba_is_said_even_where_nobody_asked_for_it(monkeypatch, silent_before):
+    monkeypatch.setitem(dispatch._loaded, "numba", "cannot be imported (no such module)")
+    monkeypatch.setitem(dispatch._loaded, "triton", "needs a CUDA device")
+    with kernels.use("auto"), pytest.warns(Notice, match="numba cannot be imported") as said:
+        assert kernels.current() == "reference"
+    assert len(said) == 1  # that there is no GPU needs no word
+
+
 def test_an_unknown_backend_is_refused(monkeypatch):
     monkeypatch.setenv("ATOMLAB_KERNELS", "nubma")
     with pytest.raises(InputError, match="numba"):
