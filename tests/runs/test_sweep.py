@@ -206,7 +206,7 @@ def killer(run: Run, killed: list[str]):
             return
         path = next(p for p in (run.directory / FOLDER).iterdir() if p.name != event["run"])
         until = time.monotonic() + 100
-        while Run(path).state != "running" and time.monotonic() < until:
+        while "pid" not in Run(path).last_word() and time.monotonic() < until:
             time.sleep(0.01)
         pid = Run(path).last_word()["pid"]
         assert pid != os.getpid()
