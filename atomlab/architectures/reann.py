@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..graph import Graph, Needs
 from ..kernels import (
+    carried_orbitals,
     cosine_envelope,
     edge_lengths,
     embedded_orbitals,
@@ -218,12 +219,16 @@ class EquiREANN(REANN):
         return self.contraction if self.config["contraction"] == "shared" else self.contraction[t]
 
     def _orbitals(self, around: Surroundings, coefficient: Tensor, past: Sequence[Tensor]) -> Tensor:
-        bare = super()._orbitals(around, coefficient, past)
         if not past:
-            return bare
+            return super()._orbitals(around, coefficient, past)
+        if self.config["message"] == "paper":
+            message = orbital_message(past[-1], around.envelope, around.i, around.j)
+            return super()._orbitals(around, coefficient, past) + message
         # "released": every earlier round stays in the edge's orbital; all it needs are sums at the neighbour
-        sent = past[-1] if self.config["message"] == "paper" else torch.stack(list(past)).sum(0) * coefficient[:, None]
-        return bare + orbital_message(sent, around.envelope, around.i, around.j)
+        carried = sum(past[1:], past[0])
+        return carried_orbitals(
+            around.angular, around.radial, coefficient, carried, around.envelope, around.i, around.j
+        )
 
 
 def _shape(config: Mapping[str, Any], prefix: str, inputs: int, outputs: int) -> NetworkShape:

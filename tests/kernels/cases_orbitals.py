@@ -30,6 +30,17 @@ def sums(atoms: int, bonds: int, components: int, number: int):
     return make
 
 
+def carried(atoms: int, bonds: int, components: int, number: int):
+    def make(dtype: torch.dtype) -> Problem:
+        i, j, _ = edges_of(atoms, bonds)
+        of_edges = (2 * bonds, components), (2 * bonds, number)
+        shapes = *of_edges, (atoms, number), (atoms, components, number), (2 * bonds,)
+        inputs = tuple(random(*shape, dtype=dtype, seed=n) for n, shape in enumerate(shapes))
+        return lambda *x: kernels.carried_orbitals(*x, i, j), inputs
+
+    return make
+
+
 def messages(atoms: int, bonds: int, components: int, number: int):
     def make(dtype: torch.dtype) -> Problem:
         i, j, _ = edges_of(atoms, bonds)
@@ -57,6 +68,10 @@ CASES = [
     Case("embedded_orbitals", "wide", sums(9, 40, 10, 24)),
     Case("embedded_orbitals", "all components", sums(7, 20, 20, 8)),
     Case("embedded_orbitals", "nothing", sums(3, 0, 4, 2), empty=True),
+    Case("carried_orbitals", "one bond", carried(3, 1, 1, 1), small=True),
+    Case("carried_orbitals", "odd", carried(4, 5, 4, 3), small=True),
+    Case("carried_orbitals", "wide", carried(9, 40, 10, 24)),
+    Case("carried_orbitals", "nothing", carried(3, 0, 4, 2), empty=True),
     Case("orbital_message", "one bond", messages(3, 1, 1, 1), small=True),
     Case("orbital_message", "odd", messages(4, 5, 4, 3), small=True),
     Case("orbital_message", "wide", messages(9, 40, 10, 24)),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..autograd import Rule, apply
 from ..dispatch import implements
+from ..reference.orbitals import carried_orbitals as carried_reference
 from ..reference.orbitals import embedded_orbitals as embedded_reference
 from ..reference.orbitals import orbital_message as message_reference
 from ..reference.orbitals import orbital_waves as waves_reference
@@ -28,13 +29,19 @@ def _text(dtype: str, wide: int, components: int) -> str:
     return template("orbitals", {"C": components}, REAL=dtype, WIDTH=wide, COMPONENTS=components, STAMP=STAMP)
 
 
-def loops(components: int, *tensors: Tensor) -> ModuleType | None:
-    """The compiled loops for tensors of one type with waves innermost; None where there are none."""
+@functools.cache
+def _carried_text(dtype: str, wide: int, components: int) -> str:
+    return template("carried", {"C": components}, REAL=dtype, WIDTH=wide, COMPONENTS=components)
+
+
+def loops(components: int, *tensors: Tensor, name: str = "orbitals") -> ModuleType | None:
+    """The compiled loops for tensors of one type, the first with waves innermost; None where there are none."""
     dtype, like = real(tensors[0]), tensors[0]
     if dtype is None or any(t.dtype != like.dtype or t.device != like.device or t.numel() == 0 for t in tensors):
         return None
     wide = width(like.shape[-1], dtype)
-    return library(f"orbitals_{dtype}_{wide}_{components}", _text(dtype, wide, components))
+    text = _carried_text if name == "carried" else _text
+    return library(f"{name}_{dtype}_{wide}_{components}", text(dtype, wide, components))
 
 
 def _zeros(v, x):
@@ -82,9 +89,10 @@ class Waves(Rule):
 
 
 class OfEdges(Rule):
-    """What sums over edges that senders j take part in; the sender's tensor is `x[sender]`."""
+    """What sums over edges that senders j take part in; `senders`: which x belong to them, not to edges."""
 
-    names, sender = "", 0
+    names: str
+    senders: tuple[int, ...]
 
     def __init__(self, code: ModuleType, i: Tensor, j: Tensor, shape: tuple[int, int, int]):
         self.code, self.i, self.j, self.shape = code, i, j, shape
@@ -92,25 +100,26 @@ class OfEdges(Rule):
     def forward(self, x):
         first, order = sorted_rows(self.i, self.shape[0])
         out = x[0].new_empty(self.shape)
-        arrays = (self.shape[2], first, order, self.j.numpy(), *map(flat, x), flat(out))
+        arrays = (self.shape[0], self.shape[2], first, order, self.j.numpy(), *map(flat, x), flat(out))
         over_rows(getattr(self.code, self.names), self.shape[0], *arrays, work=self._work(), ends=first)
         return (out,)
 
+    def backward(self, g, x, wanted):
+        return self._run("backward", x, (flat(g[0]),))
+
     def double(self, v, g, x, wanted):
         dg = torch.empty_like(g[0])
-        return (dg,), self._run("double", x, (*map(flat, (*_zeros(v, x), g[0], dg)),), True)
+        return (dg,), self._run("double", x, map(flat, (*_zeros(v, x), g[0], dg)))
 
-    def _run(self, order_of, x, given, to_sender):
-        """Gradients of x; the sender's is summed over threads, if it is asked for."""
+    def _run(self, order_of, x, given, but=()):
+        """Gradients of x, without those of `but`; the senders' are summed over threads."""
         first, order = sorted_rows(self.i, self.shape[0])
         cuts = np.array(shares(self.shape[0], self._work(), first))
-        out = [torch.zeros_like(t) for t in x]
-        out[self.sender] = copies(x[self.sender], len(cuts) - 1) if to_sender else x[0].new_empty(0)
+        many = len(cuts) - 1
+        out = [copies(t, many if n in self.senders else 1) if n not in but else t.new_empty(0) for n, t in enumerate(x)]
         arrays = (self.shape[0], self.shape[2], first, order, self.j.numpy(), *map(flat, x), *given, *map(flat, out))
-        over_rows(getattr(self.code, f"{self.names}_{order_of}"), len(cuts) - 1, cuts, *arrays, work=self._work())
-        summed = out[self.sender]
-        out[self.sender] = None if not to_sender else summed[0] if len(cuts) == 2 else summed.sum(0)
-        return tuple(out)
+        over_rows(getattr(self.code, f"{self.names}_{order_of}"), many, cuts, *arrays, work=self._work())
+        return tuple(None if n in but else t[0] if len(t) == 1 else t.sum(0) for n, t in enumerate(out))
 
     def _work(self) -> int:
         return 4 * len(self.i) * self.shape[1] * self.shape[2]
@@ -119,10 +128,10 @@ class OfEdges(Rule):
 class Orbitals(OfEdges):
     """x: angular (E, C), radial (E, M), coefficient (A, M)."""
 
-    names, sender = "sums", 2
+    names, senders = "sums", (2,)
 
     def backward(self, g, x, wanted):
-        return self._run("backward", x, (flat(g[0]), wanted[2]), wanted[2])
+        return self._run("backward", x, (flat(g[0]), wanted[2]), () if wanted[2] else (2,))
 
     def reference(self, *x):
         return (embedded_reference.__wrapped__(*x, self.i, self.j),)
@@ -131,13 +140,19 @@ class Orbitals(OfEdges):
 class Messages(OfEdges):
     """x: orbitals (A, C, M), weight (E,)."""
 
-    names = "messages"
-
-    def backward(self, g, x, wanted):
-        return self._run("backward", x, (flat(g[0]),), True)
+    names, senders = "messages", (0,)
 
     def reference(self, *x):
         return (message_reference.__wrapped__(*x, self.i, self.j),)
+
+
+class Carried(OfEdges):
+    """x: angular (E, C), radial (E, M), coefficient (A, M), carried (A, C, M), weight (E,)."""
+
+    names, senders = "carried_sums", (2, 3)
+
+    def reference(self, *x):
+        return (carried_reference.__wrapped__(*x, self.i, self.j),)
 
 
 @implements("numba", "orbital_waves")
@@ -160,3 +175,12 @@ def embedded_orbitals(angular: Tensor, radial: Tensor, coefficient: Tensor, i: T
 def orbital_message(orbitals: Tensor, weight: Tensor, i: Tensor, j: Tensor) -> Tensor:
     code = loops(orbitals.shape[1], orbitals, weight) if orbitals.shape[1] <= MOST else None
     return NotImplemented if code is None else apply(Messages(code, i, j, tuple(orbitals.shape)), orbitals, weight)[0]
+
+
+@implements("numba", "carried_orbitals")
+def carried_orbitals(
+    angular: Tensor, radial: Tensor, coefficient: Tensor, carried: Tensor, weight: Tensor, i: Tensor, j: Tensor
+) -> Tensor:
+    x, components = (angular, radial, coefficient, carried, weight), angular.shape[1]
+    code = loops(components, radial, *x, name="carried") if components <= MOST else None
+    return NotImplemented if code is None else apply(Carried(code, i, j, tuple(carried.shape)), *x)[0]

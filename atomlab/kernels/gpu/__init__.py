@@ -27,6 +27,7 @@ LEFT_TO_TORCH = {
     "structure_attention": "matrix products and a softmax of padded structures, which cuBLAS and torch do",
     "orbital_waves": "a product with the envelope; gaussian_waves is ours",
     "embedded_orbitals": "a product of rows; orbital_sum is ours",
+    "carried_orbitals": "a product and a sum of rows; orbital_sum and orbital_message are ours",
     "orbital_density": "a matrix product for each degree; the squares that follow are a small part",
     "zonal_parts": "polynomials, once for each graph",
     "spherical_waves": "its Bessel functions are ours",

@@ -16,6 +16,7 @@ from .manybody import (
     torsion_cosines,
 )
 from .orbitals import (
+    carried_orbitals,
     cosine_envelope,
     embedded_orbitals,
     gaussian_waves,
@@ -53,6 +54,7 @@ __all__ = [
     "spherical_waves",
     "zonal_messages",
     "zonal_parts",
+    "carried_orbitals",
     "cosine_envelope",
     "embedded_orbitals",
     "gaussian_waves",

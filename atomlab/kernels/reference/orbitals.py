@@ -16,6 +16,7 @@ from ..dispatch import op
 from .segments import gather
 
 __all__ = [
+    "carried_orbitals",
     "cosine_envelope",
     "embedded_orbitals",
     "gaussian_waves",
@@ -110,6 +111,18 @@ def orbital_message(orbitals: Tensor, weight: Tensor, i: Tensor, j: Tensor) -> T
     flat = orbitals.flatten(1)
     sent = flat.index_select(0, j) * weight[:, None]
     return flat.new_zeros(flat.shape).index_add(0, i, sent).view(orbitals.shape)
+
+
+@op
+def carried_orbitals(
+    angular: Tensor, radial: Tensor, coefficient: Tensor, carried: Tensor, weight: Tensor, i: Tensor, j: Tensor
+) -> Tensor:
+    """`embedded_orbitals` and the message of orbitals (A, C, M) that neighbours carry, times their coefficients.
+
+    weight (E,); returns (A, C, M).
+    """
+    message = orbital_message(carried * coefficient[:, None], weight, i, j)
+    return embedded_orbitals(angular, radial, coefficient, i, j) + message
 
 
 @op

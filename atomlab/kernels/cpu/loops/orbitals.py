@@ -81,8 +81,8 @@ def waves_double(
             dr[e], dheight[e] = total(sum_r), total(sum_h)
 
 
-@kernel(f"void(int64, int64, int64, {I}, {I}, {I}, {X}, {X}, {X}, {X})")
-def sums(start, stop, size, first, order, j, angular, radial, sent, out):
+@kernel(f"void(int64, int64, int64, int64, {I}, {I}, {I}, {X}, {X}, {X}, {X})")
+def sums(start, stop, atoms, size, first, order, j, angular, radial, sent, out):
     """out[a] = Σ_e angular[e, :, None] radial[e] sent[j[e]]."""
     for a in range(start, stop):
         for k in range(0, size, WIDTH):
@@ -142,8 +142,8 @@ def sums_double(
                 store(dg, of + C * size, sum_C)  # each C
 
 
-@kernel(f"void(int64, int64, int64, {I}, {I}, {I}, {X}, {X}, {X})")
-def messages(start, stop, size, first, order, j, sent, weight, out):
+@kernel(f"void(int64, int64, int64, int64, {I}, {I}, {I}, {X}, {X}, {X})")
+def messages(start, stop, atoms, size, first, order, j, sent, weight, out):
     """out[a] = Σ_e weight[e] sent[j[e]]."""
     for a in range(start, stop):
         for k in range(0, size, WIDTH):
