@@ -251,7 +251,7 @@ def test_without_retries_it_is_named(two) -> None:
     check_completed(run, killed)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)  # six processes start one after another on a busy machine
 def test_workers_of_a_cluster_one_of_them_killed(two) -> None:
     """dask.distributed with real worker processes."""
     distributed = pytest.importorskip("distributed")
