@@ -21,6 +21,7 @@ from atomlab.errors import InputError, Notice
 from atomlab.kernels import radial_tables
 from atomlab.kernels.cpu import threads
 from atomlab.potential import outputs
+from golden.mace_cases import case_of, close, structures
 
 ALL = ("energy", "forces", "virial", "features")
 SMALL = {"channels": 8, "radial_hidden": [8], "l_edges": 2, "l_nodes": 1, "radial_basis": 8, "cutoff": 4.0}
@@ -93,6 +94,19 @@ def test_it_equals_autograd_for_a_batch_and_its_members(options):
         start += len(atoms)
         assert torch.allclose(alone.forces, found.forces[part], rtol=0, atol=1e-11)
         assert torch.allclose(alone.virial[0], found.virial[k], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("case", ["m1_density_zbl_agnesi_L1", "m6_two_heads_3layers"])
+def test_it_gives_another_programs_numbers(case, shared):
+    folder = shared / "golden" / "mace"
+    model, known = case_of(folder, case)
+    for key, reference in known["outputs"].items():
+        head, name = key.split("/")
+        graph = build(structures(folder)[name], model.needs, head=model.head_index(head))
+        out = fused(model, graph)
+        assert close(out.forces, reference["forces"]) and close(out.virial[0], reference["virials"])
+        e0 = float(model.atomic_energies[graph.head[graph.batch], model.element_index[graph.numbers]].sum())
+        assert close(out.energy[0] - e0, reference["energy"] - e0)
 
 
 def test_forces_and_stress_are_derivatives_of_its_own_energy():
