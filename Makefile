@@ -35,6 +35,8 @@ $(VENV)/.installed: $(NEEDS)
 	@$(PIP) -c constraints.txt -e '.[lab]'
 	@mkdir -p $(VENV)/etc/jupyter/labconfig
 	@cp binder/overrides.json $(VENV)/etc/jupyter/labconfig/default_setting_overrides.json
+	@echo 'Compiling the kernels of the first model (half a minute, once) ...'
+	@$(BIN)/atomlab kernels si-base > /dev/null
 	@touch $@
 
 install-test: $(VENV)/.installed-test

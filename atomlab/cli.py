@@ -307,6 +307,31 @@ def _lab(words: list[str]) -> int:
     return notebook.open_lab(Path.cwd(), found.workspace, [word for word in rest if word != "--"])
 
 
+def _kernels(words: list[str]) -> int:
+    import time
+
+    from .checkpoint import load
+    from .kernels import available, current
+    from .runs.recipes.warm import practise
+
+    parser = Parser(
+        "kernels", "Which kernels this machine can use; with models, compile theirs now, so that nobody waits."
+    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="by name or file")
+    parser.add_argument(
+        "--dtype", default="float32", choices=("float32", "float64"), help="precision (default float32)"
+    )
+    found = parser.read(words)
+    for name, state in available().items():
+        print(f"{name:<10}{state}")
+    print(f"{'used':<10}{current()}")
+    for name in found.models:
+        potential, start = load(name, dtype=found.dtype), time.perf_counter()
+        practise(potential)
+        print(f"{name}: compiled and tried in {time.perf_counter() - start:.0f} s")
+    return 0
+
+
 _OTHERS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "run": (_run, "Run what a spec.yaml describes."),
     "watch": (_watch, "Follow a run, whoever started it."),
@@ -317,6 +342,7 @@ _OTHERS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "fork": (_fork, "The same run again with other settings."),
     "convert": (_convert, "Data files into one store that may be larger than memory."),
     "models": (_models, "Models by name: embedded, published, and architectures."),
+    "kernels": (_kernels, "Which compiled kernels there are; compile those of a model now."),
     "lab": (_lab, "Open the Lab in JupyterLab."),
 }
 

@@ -34,7 +34,7 @@ def _isolate() -> None:
     for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         os.environ[variable] = str(_HOME / variable.lower())
     # Compiled kernels hold nothing of ours either, and are named by all that they depend on.
-    kernels = ROOT / ".pytest_cache" / "kernels"
+    kernels = _CACHE / "atomlab" / "kernels"
     kernels.mkdir(parents=True, exist_ok=True)
     (_HOME / "xdg_cache_home" / "atomlab").mkdir(parents=True)
     (_HOME / "xdg_cache_home" / "atomlab" / "kernels").symlink_to(kernels)
