@@ -135,10 +135,9 @@ class ZonalMessages(Rule):
         return out[0], _inward(out[1]) if wanted[1] else None, out[2], out[3]
 
     def double(self, v, g, x, wanted):
-        if v[1] is not None:
-            return super().double(v, g, x, wanted)
         waves, _, sent, parts = x
-        along = [torch.zeros_like(x[n]) if v[n] is None else v[n] for n in (0, 2, 3)]
+        along = [torch.zeros_like(t) if part is None else part for part, t in zip(v, x)]
+        along[1] = _outward(along[1])
         dg = torch.empty_like(g[0])
         out = [torch.zeros_like(waves), self._copies(x), torch.empty_like(sent), torch.zeros_like(parts)]
         self._run(self.code.sums_double, x, self._cuts(x), *along, g[0], dg, *out)
@@ -158,13 +157,18 @@ class ZonalMessages(Rule):
     def _run(self, function, x, *rest):
         waves, weight, sent, parts = x
         first, order = sorted_rows(self.i, self.size)
-        arrays = (flat(waves), flat(weight.permute(1, 2, 0).contiguous()), flat(sent), flat(parts))
+        arrays = (flat(waves), flat(_outward(weight)), flat(sent), flat(parts))
         rest = [t if isinstance(t, np.ndarray) else flat(t) for t in rest]
         sizes = (*waves.shape[1:], sent.shape[1])
         over_rows(function, self.size, first, order, *arrays, *sizes, *rest, work=self._work(x), ends=first)
 
     def reference(self, *x):
         return (zonal_reference.__wrapped__(*x, self.i, self.size),)
+
+
+def _outward(weight: Tensor) -> Tensor:
+    """(C, L, N) with the channels innermost: (L, N, C)."""
+    return weight.permute(1, 2, 0).contiguous()
 
 
 def _inward(copies: Tensor) -> Tensor:

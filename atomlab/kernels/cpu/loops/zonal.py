@@ -20,11 +20,11 @@ I, X = "int64[::1]", f"{REAL}[::1]"
 INPUTS = f"{I}, {I}, {X}, {X}, {X}, {X}, int64, int64, int64"
 
 
-@kernel(f"void(int64, {X}, {X}, int64, int64, int64, int64, {X}, int64)")
-def mixed(e, waves, w, degrees, number, size, c, out, at):
-    """Σ_n waves[e, l, n] w[l, n] for all l, channels from c, to out from `at`."""
+@kernel(f"void(int64, {X}, {X}, int64, int64, int64, int64, boolean, {X}, int64)")
+def mixed(e, waves, w, degrees, number, size, c, onto, out, at):
+    """Σ_n waves[e, l, n] w[l, n] for all l, channels from c, to out from `at`, or added to it."""
     for l in range(degrees):
-        f = fill(0)
+        f = load(out, at + l * WIDTH) if onto else fill(0)
         for n in range(number):
             k = l * number + n
             f = fma(fill(waves[e * degrees * number + k]), load(w, k * size + c), f)
@@ -49,11 +49,12 @@ def sums(start, stop, first, order, waves, w, sent, parts, degrees, number, size
         most = max(most, first[a + 1] - first[a])
     h, f = np.empty(squares * WIDTH, NUMBER), np.empty(most * degrees * WIDTH, NUMBER)
     for a in range(start, stop):
+        share = fill(first[a + 1] - first[a] > 1)  # nothing, exactly, where an edge is alone
         for c in range(0, size, WIDTH):
             h[:] = 0
             for q in range(first[a + 1] - first[a]):
                 e, at = order[first[a] + q], q * degrees * WIDTH
-                mixed(e, waves, w, degrees, number, size, c, f, at)
+                mixed(e, waves, w, degrees, number, size, c, False, f, at)
                 for k in range(at, at + degrees * WIDTH, WIDTH):
                     store(f, k, mul(load(f, k), load(sent, e * size + c)))
                 spread(e, parts, degrees, f, at, h)
@@ -65,7 +66,7 @@ def sums(start, stop, first, order, waves, w, sent, parts, degrees, number, size
                         y = fill(parts[e * squares + lm])
                         sum_ = fma(y, sub(load(h, lm * WIDTH), mul(y, own)), sum_)
                         lm += 1
-                store(out, e * size + c, sum_)
+                store(out, e * size + c, mul(share, sum_))
 
 
 @kernel(f"void(int64, int64, {INPUTS}, {I}, {X}, {X}, {X}, {X}, {X})")
@@ -82,13 +83,14 @@ def sums_backward(
         np.empty(most * degrees * WIDTH, NUMBER),
     )
     for a in range(start, stop):
+        share = fill(first[a + 1] - first[a] > 1)  # nothing, exactly, where an edge is alone
         for c in range(0, size, WIDTH):
             h[:] = 0
             back[:] = 0
             for q in range(first[a + 1] - first[a]):
                 e, at = order[first[a] + q], q * degrees * WIDTH
-                mixed(e, waves, w, degrees, number, size, c, f, at)
-                sent_, dy = load(sent, e * size + c), load(g, e * size + c)
+                mixed(e, waves, w, degrees, number, size, c, False, f, at)
+                sent_, dy = load(sent, e * size + c), mul(share, load(g, e * size + c))
                 lm = 0
                 for l in range(degrees):
                     own = mul(load(f, at + l * WIDTH), sent_)
@@ -99,7 +101,7 @@ def sums_backward(
                         lm += 1
             for q in range(first[a + 1] - first[a]):
                 e, lm, to_sent = order[first[a] + q], 0, fill(0)
-                sent_, dy = load(sent, e * size + c), load(g, e * size + c)
+                sent_, dy = load(sent, e * size + c), mul(share, load(g, e * size + c))
                 for l in range(degrees):
                     mix = load(f, (q * degrees + l) * WIDTH)
                     own, to_own = mul(mix, sent_), fill(0)
@@ -120,12 +122,12 @@ def sums_backward(
                 store(dsent, e * size + c, to_sent)
 
 
-@kernel(f"void(int64, int64, {INPUTS}, {I}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X})")
+@kernel(f"void(int64, int64, {INPUTS}, {I}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X}, {X})")
 def sums_double(
     start, stop, first, order, waves, w, sent, parts, degrees, number, size,
-    cuts, vwaves, vsent, vparts, g, dg, dwaves, dw, dsent, dparts,
+    cuts, vwaves, vw, vsent, vparts, g, dg, dwaves, dw, dsent, dparts,
 ):  # fmt: skip
-    """The change of the sums (dg) and of their gradients along (vwaves, vsent, vparts)."""
+    """The change of the sums (dg) and of their gradients along (vwaves, vw, vsent, vparts)."""
     squares, most, part = degrees * degrees, 0, np.searchsorted(cuts, start)
     for a in range(start, stop):
         most = max(most, first[a + 1] - first[a])
@@ -133,6 +135,7 @@ def sums_double(
     back, back_v = np.empty(squares * WIDTH, NUMBER), np.empty(squares * WIDTH, NUMBER)
     f, f_v = np.empty(most * degrees * WIDTH, NUMBER), np.empty(most * degrees * WIDTH, NUMBER)
     for a in range(start, stop):
+        share = fill(first[a + 1] - first[a] > 1)  # nothing, exactly, where an edge is alone
         for c in range(0, size, WIDTH):
             h[:] = 0
             h_v[:] = 0
@@ -140,9 +143,11 @@ def sums_double(
             back_v[:] = 0
             for q in range(first[a + 1] - first[a]):
                 e, at, lm = order[first[a] + q], q * degrees * WIDTH, 0
-                mixed(e, waves, w, degrees, number, size, c, f, at)
-                mixed(e, vwaves, w, degrees, number, size, c, f_v, at)
-                sent_, sent_v, dy = load(sent, e * size + c), load(vsent, e * size + c), load(g, e * size + c)
+                mixed(e, waves, w, degrees, number, size, c, False, f, at)
+                mixed(e, vwaves, w, degrees, number, size, c, False, f_v, at)
+                mixed(e, waves, vw, degrees, number, size, c, True, f_v, at)
+                sent_, sent_v = load(sent, e * size + c), load(vsent, e * size + c)
+                dy = mul(share, load(g, e * size + c))
                 for l in range(degrees):
                     mix, mix_v = load(f, at + l * WIDTH), load(f_v, at + l * WIDTH)
                     own, own_v = mul(mix, sent_), fma(mix_v, sent_, mul(mix, sent_v))
@@ -155,7 +160,8 @@ def sums_double(
                         lm += 1
             for q in range(first[a + 1] - first[a]):
                 e, lm, to_sent, sum_v = order[first[a] + q], 0, fill(0), fill(0)
-                sent_, sent_v, dy = load(sent, e * size + c), load(vsent, e * size + c), load(g, e * size + c)
+                sent_, sent_v = load(sent, e * size + c), load(vsent, e * size + c)
+                dy = mul(share, load(g, e * size + c))
                 for l in range(degrees):
                     mix, mix_v = load(f, (q * degrees + l) * WIDTH), load(f_v, (q * degrees + l) * WIDTH)
                     own, own_v = mul(mix, sent_), fma(mix_v, sent_, mul(mix, sent_v))
@@ -175,8 +181,9 @@ def sums_double(
                     to_mix, to_mix_v = mul(to_own, sent_), fma(to_own_v, sent_, mul(to_own, sent_v))
                     for k in range(l * number, (l + 1) * number):
                         at, here = e * degrees * number + k, (part * degrees * number + k) * size + c
-                        dwaves[at] += total(mul(to_mix_v, load(w, k * size + c)))
+                        change = fma(to_mix, load(vw, k * size + c), mul(to_mix_v, load(w, k * size + c)))
+                        dwaves[at] += total(change)
                         change = fma(fill(vwaves[at]), to_mix, load(dw, here))
                         store(dw, here, fma(fill(waves[at]), to_mix_v, change))
-                store(dg, e * size + c, sum_v)
+                store(dg, e * size + c, mul(share, sum_v))
                 store(dsent, e * size + c, to_sent)
