@@ -20,6 +20,13 @@ def waves(edges: int, kinds: int, number: int):
     return make
 
 
+def powers(edges: int, degree: int):
+    def make(dtype: torch.dtype) -> Problem:
+        return lambda vectors: kernels.monomials(vectors, degree), (random(edges, 3, dtype=dtype),)
+
+    return make
+
+
 def sums(atoms: int, bonds: int, components: int, number: int):
     def make(dtype: torch.dtype) -> Problem:
         i, j, _ = edges_of(atoms, bonds)
@@ -63,6 +70,10 @@ CASES = [
     Case("orbital_waves", "odd", waves(5, 2, 3), small=True),
     Case("orbital_waves", "wide", waves(37, 3, 24)),
     Case("orbital_waves", "nothing", waves(0, 2, 3), empty=True),
+    Case("monomials", "one edge", powers(1, 1), small=True),
+    Case("monomials", "odd", powers(5, 2), small=True),
+    Case("monomials", "third degree", powers(37, 3)),
+    Case("monomials", "nothing", powers(0, 2), empty=True),
     Case("embedded_orbitals", "one bond", sums(3, 1, 1, 1), small=True),
     Case("embedded_orbitals", "odd", sums(4, 5, 4, 3), small=True),
     Case("embedded_orbitals", "wide", sums(9, 40, 10, 24)),

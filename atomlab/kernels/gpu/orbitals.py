@@ -49,7 +49,7 @@ def _monomials(d, degree):
     last = [constant(1.0)]
     found = list(last)
     for l in range(1, degree + 1):
-        last = [last[k] * d[axis] for k, axis in reference._steps(l)]
+        last = [last[k] * d[axis] for k, axis in reference.steps(l)]
         found += last
     return found
 

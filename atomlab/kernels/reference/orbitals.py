@@ -26,6 +26,7 @@ __all__ = [
     "orbital_sum",
     "orbital_waves",
     "powers",
+    "steps",
 ]
 
 
@@ -43,7 +44,7 @@ def powers(degree: int) -> tuple[tuple[tuple[int, int, int], int], ...]:
 
 
 @cache
-def _steps(degree: int) -> tuple[tuple[int, int], ...]:
+def steps(degree: int) -> tuple[tuple[int, int], ...]:
     """How each monomial of a degree comes from one of the degree below: (its index there, axis)."""
     below = {power: k for k, (power, _) in enumerate(powers(degree - 1))}
     steps = []
@@ -83,7 +84,7 @@ def monomials(vectors: Tensor, degree: int) -> Tensor:
     last = [torch.ones_like(axes[0])]
     columns = list(last)
     for l in range(1, degree + 1):
-        last = [last[k] * axes[axis] for k, axis in _steps(l)]
+        last = [last[k] * axes[axis] for k, axis in steps(l)]
         columns += last
     return torch.stack(columns, dim=1)
 
