@@ -15,7 +15,7 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 
 from .build import build, check_elements
 from .errors import notice
-from .kernels import interactive, radial_tables, steady
+from .kernels import interactive, radial_tables, repeated, steady
 from .neighbours import SkinList
 from .potential import Potential, outputs, volumes
 
@@ -32,7 +32,7 @@ class Calculator(AseCalculator):
     cutoff that the neighbour list keeps, 0 for a new search at each step. wait: for kernels that must be compiled first
     (once on a machine, seconds); otherwise the first answers come at once from the torch reference, which differs from
     the kernels' in the last digits of its precision. tables: "always" or "never" read radial functions from tables
-    (forces within 1e-6 eV/Å of the network's); by default what `kernels.radial_tables` says.
+    (forces within 1e-6 eV/Å of the network's); by default those of models in float32 do.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Calculator(AseCalculator):
         want = ["energy", "forces"] + ["stress"] * ("stress" in properties)
         if "stress" in properties:
             self._check_volume(atoms, graph)
-        with self._patience(), self._tables():
+        with self._patience(), repeated(), self._tables():
             out = outputs(self.potential, graph, want)
         energy = float(out.energy[0])
         self.results = {"energy": energy, "free_energy": energy, "forces": _array(out.forces)}

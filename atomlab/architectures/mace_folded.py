@@ -142,15 +142,14 @@ class Layer:
 class Folded:
     """All layers, and the constants of the radial basis as `loops/fused_bonds.py` takes them.
 
-    scale, shift (heads,) and e0 (heads, elements) in eV. code, tables, passes: compiled loops and radial tables, once
-    they are made, and how often these weights were used.
+    scale, shift (heads,) and e0 (heads, elements) in eV. code, tables: compiled loops and radial tables, once they are
+    made.
     """
 
     def __init__(self, model: MACE, present: tuple[int, ...]):
         self.name, self.config, self.dtype, self.present = model.card.name, model.config, model.dtype, present
         self.code: dict[bool, Loops] = {}
         self.tables: Any = None
-        self.passes = 0
         self.scale, self.shift, self.e0 = (
             t.detach().numpy().copy() for t in (model.scale, model.shift, model.atomic_energies)
         )

@@ -29,7 +29,6 @@ INTERVALS = (64, 128)
 FINER = 4  # intervals of the densities, which cost nothing, for each of the other functions'
 TOLERANCE = 1e-6  # of the largest value and slope; forces differ far less, for most bonds are not the shortest
 KINDS = 15  # pairs of elements, beyond which tables would not stay in the processor's memory
-PRICE = 4  # passes that making a table costs, for every pair of elements but the first
 
 
 @dataclass
@@ -91,10 +90,8 @@ def _new(_: str, *shape: int) -> Tensor:
 
 
 def wanted(folded: Folded) -> bool:
-    """Whether the next pass with these weights should find tables; counts the passes."""
-    kinds = len(folded.r0)
-    folded.passes += 1
-    return kinds <= KINDS and tabulated(folded.dtype, folded.passes, PRICE * (kinds - 1))
+    """Whether a pass made now with these weights should use tables."""
+    return len(folded.r0) <= KINDS and tabulated(folded.dtype)
 
 
 def tables(folded: Folded, code: Loops) -> Table | None:

@@ -85,10 +85,10 @@ def backends() -> list[str]:
 
 def on(backend: str, call: Callable[[], Any]) -> Callable[[], Any]:
     """The call with that backend, waiting for its compilation and never answered by another."""
-    from atomlab.kernels import steady
+    from atomlab.kernels import repeated, steady
 
     def called():
-        with use(backend), steady():
+        with use(backend), steady(), repeated():  # as a calculator calls
             return call()
 
     return called
