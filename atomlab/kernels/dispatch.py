@@ -24,7 +24,7 @@ __all__ = ["BACKENDS", "available", "current", "implements", "interactive", "op"
 
 BACKENDS = ("reference", "numba", "triton")
 CHOICES = ("auto", *BACKENDS)
-DEFAULT = "reference"
+DEFAULT = "auto"
 ROOMS = {"numba": "cpu", "triton": "gpu"}  # where a backend's implementations are
 LOADING = "is being loaded"  # for calls that a backend's own import makes
 OPS: dict[str, dict[str, Callable]] = {}
