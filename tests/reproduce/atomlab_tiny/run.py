@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from ase.data import chemical_symbols
 
 import atomlab
 from atomlab import checkpoint
@@ -62,11 +63,13 @@ def divide(work: Path) -> None:
 
 def train(work: Path) -> None:
     """run/: the first stage, from random weights."""
-    _run("train", work, work / "run", data=str(work / "train.extxyz.gz"))
+    given = {"data": str(work / "train.extxyz.gz"), "valid_data": str(work / "valid.extxyz.gz")}
+    _run("train", work, work / "run", **given)
 
 
 def second(work: Path) -> None:
-    """second/: the second stage, from the first one's best weights."""
+    """second/: the second stage, from the first one's best weights. Its last weights (averaged) are kept: a validation
+    set without squeezed structures would choose the first ones."""
     given = {"model": str(work / "run" / "best.safetensors"), "data": str(work / "second.extxyz.gz")}
     _run("second", work, work / "second", **given)
 
@@ -74,8 +77,7 @@ def second(work: Path) -> None:
 def _run(stage: str, work: Path, run: Path, **given: str) -> None:
     """The run of an embedded spec on these files. One that was stopped goes on, and so does one whose `epochs` have
     been raised: the state is taken up, the schedule is the new one's."""
-    spec = yaml.safe_load(SPECS[stage].read_text()) | given
-    spec |= {"valid_data": str(work / "valid.extxyz.gz"), "e0": energies()}
+    spec = yaml.safe_load(SPECS[stage].read_text()) | given | {"e0": energies()}
     if not (run / "spec.yaml").exists():
         atomlab.run(spec, directory=run)
         return
@@ -95,6 +97,7 @@ def measure(work: Path) -> None:
     test, learned = (atomlab.read(work / f"{name}.extxyz.gz") for name in ("test", "second"))
     told = {
         **measured(potential, test),
+        "wide": wide(potential),
         "data": {"structures": len(learned), "atoms": int(learned.sizes.sum()), "hash": learned.hash()},
         "seconds": {name: _seconds(work / folder) for name, folder in (("train", "run"), ("second", "second"))},
         "specs": {name: yaml.safe_load(path.read_text()) for name, path in SPECS.items()},
@@ -124,6 +127,15 @@ def measured(potential: Any, data: Dataset) -> dict[str, Any]:
     }
 
 
+def wide(potential: Any) -> dict[str, Any]:
+    """What the health checks say of all pairs and all elements: `atomlab check` probes three elements."""
+    (pairs,) = health(potential, list(potential.card.elements), only=("dimers",))
+    alone = {chemical_symbols[z]: next(health(potential, [z], only=("compression",))) for z in potential.card.elements}
+    holes = {symbol: finding.text for symbol, finding in alone.items() if finding.status == "fail"}
+    print(f"all pairs: {pairs.text}\nunder compression: {holes or 'no holes'}")
+    return {"dimers": pairs.text, "compression": holes}
+
+
 def _two(values: dict[str, Any]) -> dict[str, float]:
     return {key: float(f"{values[key]:.4g}") for key in ("mae", "rmse")} | {"labels": values["count"]}
 
@@ -147,7 +159,8 @@ def ship(work: Path) -> None:
         description=f"A small MACE of {len(potential.card.elements)} elements that learned from CHGNet on crystals, "
         "surfaces, molecules, dimers and random heaps: to try things with, not for science. On "
         f"{frames['frames']} structures of crystals and molecules that it has not seen: forces "
-        f"{1e3 * frames['forces']['mae']:.0f} meV/Å, energy {1e3 * frames['energy']['mae']:.0f} meV/atom (MAE).",
+        f"{1e3 * frames['forces']['mae']:.0f} meV/Å, energy {1e3 * frames['energy']['mae']:.0f} meV/atom (MAE). Holes "
+        f"remain under compression to 0.6 of the length: {', '.join(told['wide']['compression']) or 'none'}.",
     )
     small = _chosen(potential, atomlab.read(work / "second.extxyz.gz"))
     path = small.write(checkpoint.EMBEDDED / f"{SET}.extxyz.gz")
