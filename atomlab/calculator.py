@@ -76,7 +76,9 @@ class Calculator(AseCalculator):
         check_elements(atoms.numbers, self.potential.card.elements, f"'{self.potential.card.name}'")
         if not self._told:
             self._told = True
-            for code, text in self.potential.remarks(atoms):
+            with self._patience():
+                remarks = self.potential.remarks(atoms)
+            for code, text in remarks:
                 notice(code, text)
         graph = build(atoms, self.potential.needs, self.head, self._list if self.potential.needs.cutoffs else None)
         graph = graph.to(self.potential.device, self.potential.dtype)
