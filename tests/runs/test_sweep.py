@@ -218,12 +218,12 @@ def killer(run: Run, killed: list[str]):
 
 @pytest.fixture
 def two(monkeypatch, files):
-    """A sweep of a short and a long training, side by side."""
+    """A sweep of a short training and one that is long enough to be killed, side by side."""
     original = recipe._Sweep.cell
 
     def cell(self, arm, size, seed, values):
         found = original(self, arm, size, seed, values)
-        found.spec = found.spec.model_copy(update={"epochs": 1 if seed == 0 else 80})
+        found.spec = found.spec.model_copy(update={"epochs": 1 if seed == 0 else 500})
         return found
 
     monkeypatch.setattr(recipe._Sweep, "cell", cell)
