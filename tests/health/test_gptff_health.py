@@ -48,6 +48,12 @@ def test_missing_extensivity_is_failed_where_the_card_claims_it(model):
         check_potential(boast, [14], only=["extensivity"])
 
 
+def test_a_dropout_makes_no_finding_random(model):
+    training = read_again(model).train()
+    effects = [found(training, "extensivity")["extensivity"].curve["effect"] for _ in range(2)]
+    assert effects[0] == effects[1]
+
+
 def test_the_jump_at_five_angstrom_is_found(model, version):
     finding = found(model, "continuity")["continuity"]
     assert finding.status == "fail" and "at 5 Å" in finding.text

@@ -40,7 +40,7 @@ class Subject:
         self.original = potential
         self.potential = (
             copy.deepcopy(potential).to(torch.float64) if any(True for _ in potential.parameters()) else potential
-        )
+        ).eval()  # a dropout must not make findings random
         self.elements = probe_elements(potential.card.elements, elements)
 
     def outputs(self, atoms: Atoms | Sequence[Atoms], *want: str) -> Outputs:
