@@ -106,7 +106,7 @@ def targets(results: Results) -> list[Target]:
         theirs, ours = row["mb"][mace], row["mb"][mine(row)]
         note = f"{theirs:.0f} -> {ours:.0f} MB above the loaded model"
         name = f"peak memory, medium, {row['dtype']}, {row['system']}"
-        told = f"1/{theirs / max(ours, 1e-9):.1f}"
+        told = f"1/{theirs / ours:.1f}" if ours >= 1 else f"below 1 MB of {theirs:.0f} MB"
         made.append(Target(name, mace, "at most 1/5", ours / theirs, ours * 5 <= theirs, told, note, "medium"))
     made += ratio_targets(results, "gptff", "theirs", 3, "GPTFF v2")
     made += ratio_targets(results, "dimenetpp", "theirs", 5, "DimeNet++, quarter size")
