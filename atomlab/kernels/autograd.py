@@ -6,6 +6,7 @@ third order on the reference's own derivatives serve, so an operation is closed 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,19 +19,19 @@ Tensors = tuple[Tensor, ...]
 Partly = tuple[Tensor | None, ...]
 
 
-class Rule:
+class Rule(ABC):
     """One operation with its constants (indices, paths, tables) held by the rule; x are its differentiable tensors.
 
     All tensors that a rule is handed are detached and contiguous; it returns fresh ones.
     """
 
+    @abstractmethod
     def forward(self, x: Tensors) -> Tensors:
         """The results y."""
-        raise NotImplementedError
 
+    @abstractmethod
     def backward(self, g: Tensors, x: Tensors, wanted: Sequence[bool]) -> Partly:
         """The gradient of Σ g·y with respect to each x; None where it is not wanted."""
-        raise NotImplementedError
 
     def double(self, v: Partly, g: Tensors, x: Tensors, wanted: Sequence[bool]) -> tuple[Partly, Partly]:
         """The gradients of Σ v·backward(g, x) with respect to g and to x; v is None where nothing flows back.
@@ -40,8 +41,8 @@ class Rule:
         return _from_reference(self, v, g, x, wanted)
 
     def reference(self, *x: Tensor) -> Tensors:
-        """The same operation in torch, differentiable to any order."""
-        raise NotImplementedError
+        """The same operation in torch, differentiable to any order. A rule that is only a part of another has none."""
+        raise TypeError(f"{type(self).__name__} is a part of another rule, whose reference stands for both.")
 
 
 def apply(rule: Rule, *x: Tensor) -> Tensors:

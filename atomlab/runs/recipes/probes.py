@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class Budget:
         return out, seconds
 
 
-class Watch:
+class Watch(ABC):
     """One property, measured at validations as often as the budget allows; callable as a `Probe` of `fit`."""
 
     name, what = "", ""
@@ -78,17 +79,17 @@ class Watch:
         self.base: Measured = {}
         self.cost: float | None = None
 
+    @abstractmethod
     def measure(self, potential: Potential) -> Measured:
         """The property's numbers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pilot(self, potential: Potential) -> float:
         """A small piece of the work; its seconds times the returned factor are what the whole will take."""
-        raise NotImplementedError
 
+    @abstractmethod
     def text(self, now: Measured) -> str:
         """The numbers in words, beside the base's."""
-        raise NotImplementedError
 
     def __call__(self, potential: Potential, epoch: float) -> dict[str, Any] | None:
         if self.cost is None:
