@@ -27,6 +27,7 @@ STEPS = {"quick": 500, "normal": 3000, "thorough": 15_000}
 LEAST_EPOCHS = {"quick": 2, "normal": 10, "thorough": 40}
 STEP_PER_INFERENCE = 3.5  # a training step costs 3.5 evaluations of the same atoms (measured on MACE, CPU)
 RATE_SIZE = 10_000  # parameters of the model that the strategies' learning rates are for
+WIDEST = 4  # times as many structures in a step as without replay, at most
 LONG_EPOCH = 500  # steps; a longer epoch is validated in its midst
 REPORTS = 2000  # most training points that a curve gets
 
@@ -46,10 +47,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Mix:
-    """Several heads in one training: the head of each training structure, and the weight of each head's loss."""
+    """Several heads in one training: the head of each training structure, and the weight of each head's loss.
+
+    fresh: distinct structures of the head that is validated; a step is to hold as many of them as without a mix.
+    """
 
     heads: Sequence[int]
     weights: Mapping[int, float]
+    fresh: int
     held: tuple[Held, ...] = ()
 
 
@@ -131,7 +136,7 @@ def assemble(
     by the square root of their size: 0.02 becomes 0.001 at MACE-MP-0's 5 million, which is what it was trained with.
     """
     weights = weights_of(settings, train)
-    batch, steps = _batch(settings, potential, train, choices)
+    batch, steps = _batch(settings, potential, train, choices, mix, head)
     steps_wanted, least = STEPS[settings.effort], LEAST_EPOCHS[settings.effort]
     epochs = choices.pick(
         "epochs", settings.epochs, max(least, math.ceil(steps_wanted / steps)),
@@ -177,7 +182,7 @@ def assemble(
 
 
 def _batch(
-    settings: TrainingSettings, potential: Potential, train: Dataset, choices: Choices
+    settings: TrainingSettings, potential: Potential, train: Dataset, choices: Choices, mix: Mix | None, head: int
 ) -> tuple[dict[str, int], int]:
     """How the training set is cut into batches, and how many there are about."""
     n = len(train)
@@ -191,12 +196,20 @@ def _batch(
         edges = sum(len(e.i) for e in build(few, potential.needs).edges.values()) / len(few)
         choices.note("batch_edges", settings.batch_edges, f"{settings.batch_edges} edges, as set")
         return {"edges": settings.batch_edges}, max(1, math.ceil(n * edges / settings.batch_edges))
-    chosen = 2 if n <= 20 else 4 if n <= 400 else 8 if n <= 4000 else 16
-    size = choices.pick(
-        "batch_structures", settings.batch_structures, chosen,
-        f"few structures need small steps, and many allow larger ones: there are {n}",
-    )  # fmt: skip
+    size = choices.pick("batch_structures", settings.batch_structures, *_structures(n, mix, head))
     return {"structures": size}, max(1, math.ceil(n / size))
+
+
+def _structures(n: int, mix: Mix | None, head: int) -> tuple[int, str]:
+    """How many structures a step has, and why: of the new ones as many with replay as without, on average."""
+    new = mix.fresh if mix else n
+    alone = 2 if new <= 20 else 4 if new <= 400 else 8 if new <= 4000 else 16
+    why = f"few structures need small steps, and many allow larger ones: there are {new}"
+    if mix is None:
+        return alone, why
+    share = list(mix.heads).count(head) / n
+    size = min(WIDEST * alone, math.ceil(alone / share))
+    return size, f"{why} new ones, of which a step has {size * share:.2g} on average ({alone} without replay)"
 
 
 def _validate_every(

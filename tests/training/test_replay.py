@@ -82,6 +82,25 @@ def test_every_choice_of_replay_stands_in_the_plan_with_a_reason():
     assert len(p.own) == 18 and p.own.hash() == dataset(n=3)[[0, 1, 2] * 6].hash()
 
 
+def test_a_step_has_as_many_new_structures_as_without_replay():
+    """Else the new data are learned from less often in the same number of steps, and the comparison is not one."""
+    settings = {"epochs": 2, "replay_count": 40, "replay_valid": 0.0}
+    many = plan(settings=settings, source=dataset(n=40, seed=5))  # 3 new ones 13 times beside 40: about half
+    assert many.batch == {"structures": 5} and "2 without replay" in many.reasons["batch_structures"]
+    assert "there are 3 new" in many.reasons["batch_structures"]
+    few = plan(settings={**settings, "oversample": 1}, source=dataset(n=40, seed=5))  # 3 beside 40: not wider than 4x
+    assert few.batch == {"structures": 8} and "0.56 on average" in few.reasons["batch_structures"]
+
+
+def test_a_new_element_is_learned_with_the_steps_of_transfer():
+    base, source = toy(seed=1), dataset(n=6, seed=5, constant=0.0)
+    rates = []
+    for element in ("Si", "Ge"):
+        p = prepare("replay", FEW, base, dataset(element, n=3), None, select=taking(source))
+        rates.append(p.values["learning_rate"])
+    assert rates[1] == pytest.approx(2 * rates[0], rel=0.05)
+
+
 def test_each_structure_is_trained_on_the_head_of_its_level(monkeypatch):
     seen = []
 

@@ -19,9 +19,8 @@ from ...potential import Potential
 from ..choices import Choices
 from ..plan import Held, Mix, Plan, assemble
 from ..settings import ReplaySettings
+from . import naive, transfer
 from .heads import base_constants, kept_words, pseudo_labelled, with_new_head
-from .naive import RATE, WHY, new_constants
-from .transfer import carried
 
 if TYPE_CHECKING:
     from ...data import Dataset
@@ -45,15 +44,16 @@ def prepare(
             mend="Name them (replay=FILE); where the base's own data are not at hand: any structures like them, with "
             "replay_labels='base'",
         )
-    choices, row = Choices(), base.head_index(head)
+    choices, row, rate = Choices(), base.head_index(head), (naive.RATE, naive.WHY)
     if set(train.elements) - set(base.card.elements):
-        potential, _ = carried(settings, base, train, choices)
+        potential, _ = transfer.carried(settings, base, train, choices)
+        rate = (transfer.RATE, transfer.WHY)
     else:
         check_elements(np.array(sorted(train.elements)), base.card.elements, f"'{base.card.name}'")
         potential = deepcopy(base)
     potential, new = with_new_head(potential, settings.new_head, row, choices)
     seen, held = _replayed(settings, base, train, row, seed, choices, select)
-    new_constants(potential, settings, train, new, choices)
+    naive.new_constants(potential, settings, train, new, choices)
     base_constants(potential, settings.replay_e0, base, seen, row, choices)
     times = choices.pick(
         "oversample", settings.oversample, max(1, round(SHARE / (1 - SHARE) * len(seen) / len(train))),
@@ -66,10 +66,8 @@ def prepare(
     count = len(train) * times
     mixed = train[np.tile(np.arange(len(train)), times)] + seen
     others = (Held("replay", held, row, weight if both else 0.0),) if held is not None else ()
-    mix = Mix([new] * count + [row] * len(seen), {new: 1.0, row: weight}, others)
-    return assemble(
-        "replay", settings, potential, mixed, valid, choices, rate=(RATE, WHY), head=new, seed=seed, mix=mix
-    )
+    mix = Mix([new] * count + [row] * len(seen), {new: 1.0, row: weight}, len(train), others)
+    return assemble("replay", settings, potential, mixed, valid, choices, rate=rate, head=new, seed=seed, mix=mix)
 
 
 def _replayed(
