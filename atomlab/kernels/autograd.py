@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Rule", "apply"]
+__all__ = ["Rule", "apply", "recorder"]
 
 Tensors = tuple[Tensor, ...]
 Partly = tuple[Tensor | None, ...]
+# the `chain.Chain` of a pass, which takes the place of autograd's graph within it
+recorder: ContextVar[Any] = ContextVar("recorder", default=None)
 
 
 class Rule(ABC):
@@ -47,6 +50,9 @@ class Rule(ABC):
 
 def apply(rule: Rule, *x: Tensor) -> Tensors:
     """The rule's results, differentiable to any order in x."""
+    chain = recorder.get()
+    if chain is not None:
+        return chain.step(rule, x)
     if torch.is_grad_enabled() and any(t.requires_grad for t in x):
         # of a leaf the engine does not tell whether its gradient is asked for (see `_wanted`), of a view it does
         return _Forward.apply(rule, *(t.view_as(t) if t.is_leaf and t.requires_grad else t for t in x))
