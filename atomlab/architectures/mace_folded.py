@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import functools
 import math
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -23,6 +20,7 @@ from torch import Tensor
 from ..kernels.cpu.fused import Loops, Path
 from ..kernels.cpu.fused_messages import Pattern
 from .blocks import NonLinearReadout
+from .folding import folded as kept
 from .mace_polynomials import polynomials
 from .spherical import tensor_paths, wigner_3j
 
@@ -34,61 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Folded", "Layer", "Matrix", "folded", "patterns"]
 
-KEPT = 8  # sets of elements remembered per model
-_models: WeakKeyDictionary[MACE, _Known] = WeakKeyDictionary()
-_lock = threading.RLock()
-
-
-@dataclass
-class _Known:
-    """Of one model: its modules and their tables of tensors, the tensors' state, and what was made of it."""
-
-    children: list
-    tables: list[dict]
-    state: list
-    held: list[Tensor]  # an address tells a tensor only as long as it lives
-    made: OrderedDict[tuple[int, ...], Folded]
-
 
 def folded(model: MACE, present: tuple[int, ...]) -> Folded:
     """The model's weights as they are now, for a pass over the elements `present` (rows of its tables)."""
-    with _lock:
-        known = _models.get(model)
-        if known is None or known.children != _children(model, known.children) or known.state != _state(known.tables):
-            known = _models[model] = _known(model)
-        if present not in known.made:
-            with torch.inference_mode(False), torch.no_grad():
-                known.made[present] = Folded(model, present)
-            while len(known.made) > KEPT:
-                known.made.popitem(last=False)
-        known.made.move_to_end(present)
-        return known.made[present]
-
-
-def _known(model: MACE) -> _Known:
-    children = _children(model, [])
-    tables = [table for m in (model, *children) for table in (m._parameters, m._buffers)]
-    held = [t.detach() for table in tables for t in table.values() if t is not None]
-    return _Known(children, tables, _state(tables), held, OrderedDict())
-
-
-def _children(model: MACE, seen: Sequence[nn.Module]) -> list[nn.Module]:
-    """All modules inside; `seen`: those that were there, whose own children are looked up without a search."""
-    if seen:
-        return [c for m in (model, *seen) for c in m._modules.values() if c is not None]
-    found: list[nn.Module] = [model]
-    for module in found:  # grows as it goes
-        found += [c for c in module._modules.values() if c is not None]
-    return found[1:]
-
-
-def _state(tables: Sequence[dict]) -> list:
-    """Address and version of every parameter and buffer; a tensor of inference mode has no version."""
-    tensors = [t for table in tables for t in table.values() if t is not None]
-    try:
-        return [(t.data_ptr(), t._version) for t in tensors]
-    except RuntimeError:
-        return [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors]
+    return kept(model, present, lambda: Folded(model, present))
 
 
 @functools.cache

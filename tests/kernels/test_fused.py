@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from atomlab import kernels
-from atomlab.architectures import mace_folded, mace_fused, mace_tables
+from atomlab.architectures import folding, mace_folded, mace_fused, mace_tables
 from atomlab.architectures.mace import MACE
 from atomlab.build import build
 from atomlab.errors import InputError, Notice
@@ -163,16 +163,16 @@ def test_nothing_of_it_is_kept_with_the_model_or_longer():
     fused(model, graph_of(model))
     names = set(model.state_dict())
     twin = copy.deepcopy(model)
-    assert twin not in mace_folded._models and names == set(twin.state_dict())
+    assert twin not in folding._models and names == set(twin.state_dict())
     for element in ("H", "C", "Si", "O"):
         for other in ("H", "C", "Si", "O"):
             fused(model, graph_of(model, Atoms([element, other], positions=[[0, 0, 0], [0, 0, 1.5]])))
-    assert len(mace_folded._models[model].made) == mace_folded.KEPT
+    assert len(folding._models[model].made) == folding.KEPT
     gc.collect()  # models of tests before this one
-    before = len(mace_folded._models)
+    before = len(folding._models)
     del model
     gc.collect()
-    assert len(mace_folded._models) == before - 1
+    assert len(folding._models) == before - 1
 
 
 def test_tables_are_as_good_as_they_say_and_end_where_atoms_are_closer():
