@@ -28,6 +28,7 @@ def options(text: str) -> argparse.ArgumentParser:
     parser.add_argument("--scale", choices=SCALES, default=os.environ.get("SCALE", "small"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="measure only rows whose name holds this")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so long")
     parser.add_argument("--again", action="store_true", help="measure anew what is there")
     return parser
 
@@ -46,13 +47,14 @@ class Rows:
 
     def __init__(self, folder: Path, given: argparse.Namespace):
         self.folder, self.given = folder / "rows" / given.scale, given
+        self.begun = time.perf_counter()
 
     def measure(self, name: str, work: Callable[[], dict[str, Any]], seed: int = 0) -> dict[str, Any] | None:
         """The row of that name: read, or measured by `work` and written. None if it was not asked for."""
         path = self.folder / f"{name}.json"
         if path.exists() and not self.given.again:
             return json.loads(path.read_text())
-        if self.given.only not in name:
+        if self.given.only not in name or time.perf_counter() - self.begun > 60 * self.given.minutes:
             return None
         print(f"-- {name}", flush=True)
         start = time.perf_counter()
