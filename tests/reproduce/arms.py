@@ -48,9 +48,7 @@ def short(potential: Potential, data: Dataset, head: str | None = None) -> dict[
     """MAE and RMSE of energy (eV/atom) and forces (eV/Å), as far as there are labels."""
     errors = atomlab.evaluate(potential, data, want=("energy", "forces"), head=head).errors()
     units = {"energy": "eV_atom", "forces": "eV_A"}
-    return {
-        f"{name}_{kind}_{units[name]}": values[kind] for name, values in errors.items() for kind in ("mae", "rmse")
-    }
+    return {f"{name}_{kind}_{units[name]}": values[kind] for name, values in errors.items() for kind in ("mae", "rmse")}
 
 
 def replaying(new: int, count: int, steps: int, batch: int) -> dict[str, int]:

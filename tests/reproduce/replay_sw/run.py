@@ -6,13 +6,13 @@ The MACE-MP-0 paper (arXiv:2401.00096, III and C.2) fine-tunes foundation models
 (fine-tuned) / RMSE(base) on others. Here the base is the embedded `si-base`; the tasks are ten frames of `sw-ge`
 ("element"), and twenty frames of `sw-si` with Stillinger-Weber labels of other parameters, 2 eV/atom lower ("level").
 Replayed are frames that si-base has learned from; forgetting is measured on its validation frames, which neither has
-seen. All arms of a task have the same number of steps.
+seen. All arms of a task have the same number of steps with the same number of new structures in each; but for
+`replay-narrow`, whose steps have as many structures in all as naive's, so that only half of them are new.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -26,19 +26,21 @@ from atomlab.training.forgetting import forgetting
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
+from arms import replaying, tuned  # noqa: E402
 from rows import Rows, options  # noqa: E402
 
 STEPS = {"small": 500, "paper": 3000}
 SEEDS = {"small": 1, "paper": 5}
 OTHER = {"Si": {"epsilon": 2.6, "sigma": 2.15, "lambda": 24.0}}
 LOWER = 2.0  # eV/atom
-BATCH = 4
+BATCH, REPLAYED = 4, 90
 ARMS = {
     "element": {"naive": ("transfer", {}), "replay": ("replay", {})},
     "level": {
         "naive": ("naive", {}),
         "lora": ("lora", {}),
         "replay": ("replay", {}),
+        "replay-narrow": ("replay", {"batch_structures": BATCH, "epochs": 11}),
         "replay-heavy": ("replay", {"replay_weight": 4.0}),
         "pseudo": ("replay", {"replay_labels": "base"}),
     },
@@ -62,27 +64,12 @@ class Study:
         """One fine-tuning: errors on the new task, and what it forgot of silicon."""
         train, valid = self.tasks[task]
         steps = STEPS[self.given.scale]
-        size = len(train)
         if strategy == "replay":
-            # of 100 replayed ones 10 are held out; as many new ones as replayed ones make an epoch
-            settings, size = {**settings, "replay": self.replay, "replay_count": 100}, 180
-        with tempfile.TemporaryDirectory() as folder:
-            run = atomlab.finetune(
-                "si-base",
-                train,
-                strategy,
-                directory=Path(folder) / "run",
-                valid_data=valid,
-                batch_structures=BATCH,
-                epochs=max(1, round(steps * BATCH / size)),
-                seed=seed,
-                threads=self.given.threads,
-                **settings,
-            )
-            if run.state != "done":
-                sys.exit(f"The training has {run.state}: this row is not written.")
-            tuned, metrics = run.result().potential, run.result().metrics
-        lost = forgetting(self.base, tuned, {"silicon": self.held})["silicon"]
+            settings = {"replay": self.replay, **replaying(len(train), REPLAYED, steps, BATCH), **settings}
+        model, metrics = tuned(
+            "si-base", train, valid, strategy, self.given.threads, steps, BATCH, seed=seed, **settings
+        )
+        lost = forgetting(self.base, model, {"silicon": self.held})["silicon"]
         return {
             "forces_rmse_eV_A": metrics["forces_rmse"],
             "energy_rmse_eV_atom": metrics["energy_rmse"],
