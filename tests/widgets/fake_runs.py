@@ -261,6 +261,9 @@ class FakeClient:
     def elements(self, model: str) -> tuple[int, ...]:
         return (14,)
 
+    def ground(self, model: str) -> str | None:
+        return "sw-si"
+
     def warm(self) -> None:
         pass
 

@@ -92,3 +92,11 @@ class Client:
         from atomlab.checkpoint import header
 
         return tuple(int(z) for z in header(model).get("elements", ()))
+
+    def ground(self, model: str) -> str | None:
+        """The embedded data set that a model has learned from, or that is shipped as a part of it; None: not known."""
+        from atomlab.checkpoint import header
+
+        about = header(model).get("metadata", {})
+        named = (about.get("set") or {}).get("name") or about.get("data")
+        return named if isinstance(named, str) and named in self.datasets() else None

@@ -6,51 +6,68 @@ One declaration (the pydantic model of a task) makes the form here, the options 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import anywidget
-from traitlets import Bool, Dict, List
+from traitlets import Dict, List
 
 from .action import STATIC
 
 MAIN = 5  # at most so many settings in sight; the rest is folded
+MORE = "more settings"
 
 
 class Form(anywidget.AnyWidget):
-    """A form. `values` holds only what differs from the defaults; `unfolded` remembers the fold."""
+    """A form. `values` holds only what differs from the defaults; `unfolded` remembers which folds are open."""
 
     _esm = STATIC / "form.js"
     fields = List().tag(sync=True)
     values = Dict().tag(sync=True)
-    unfolded = Bool(False).tag(sync=True)
+    unfolded = List().tag(sync=True)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a panel shows a task's settings, where that differs from what the schema says."""
+
+    main: Sequence[str] = ()  # in sight, at most `MAIN` of them; empty: those that the task marks
+    own: Sequence[str] = ()  # in sight below them: what one choice among the main ones asks for
+    hidden: Iterable[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)  # plainer words than the settings' own names
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # setting -> choice -> words
+    hints: Mapping[str, str] = field(default_factory=dict)  # what an empty field says
+    folds: Mapping[str, str] = field(default_factory=dict)  # setting -> the fold that it is in
+    known: Mapping[str, Sequence[str]] = field(default_factory=dict)  # role -> names that are offered
 
 
 def fields(
-    schema: Mapping[str, Any],
-    main: Sequence[str] = (),
-    hidden: Iterable[str] = (),
-    labels: Mapping[str, str] | None = None,
-    suggested: Mapping[str, tuple[Any, str]] | None = None,
+    schema: Mapping[str, Any], look: Look = Look(), suggested: Mapping[str, tuple[Any, str]] | None = None
 ) -> list[dict]:
-    """Fields of a form from a JSON schema (as pydantic makes it), the main ones first and at most `MAIN` of them.
+    """Fields of a form from a JSON schema (as pydantic makes it), those in sight first.
 
     A property's `unit` and `reason` (or `source`) come from `json_schema_extra`. Settings in a nested model become
     `outer.inner`. `suggested`: name -> (value, why): a better start, which replaces the task's own default.
     """
-    found = {f["name"]: f for f in _walk(schema, schema.get("$defs", {}), "")}
-    order = [n for n in main if n in found] or [n for n, f in found.items() if f["main"]]
-    order = order[:MAIN]
+    hidden = set(look.hidden)
+    every = {f["name"]: f for f in _walk(schema, schema.get("$defs", {}), "")}
+    found = {n: f for n, f in every.items() if n not in hidden and n.split(".")[0] not in hidden}
+    main = ([n for n in look.main if n in found] or [n for n, f in found.items() if f["main"]])[:MAIN]
+    own = [n for n in look.own if n in found and n not in main]
+    rest = [n for n in found if n not in main and n not in own]
+    rest.sort(key=lambda n: n not in look.folds)  # a stable sort: what has no fold of its own comes last
     result = []
-    for name in [*order, *(n for n in found if n not in order)]:
-        if name in set(hidden) or name.split(".")[0] in set(hidden):
-            continue
-        field = found[name] | {"main": name in order}
-        if labels and name in labels:
-            field["label"] = labels[name]
+    for name in [*main, *own, *rest]:
+        one = found[name]
+        one |= {"main": name in main, "own": name in own, "fold": look.folds.get(name, MORE)}
+        one["auto"] = look.hints.get(name, one["auto"])
+        one |= {"label": look.labels.get(name, one["label"]), "known": list(look.known.get(one["role"], ()))}
+        if one["kind"] == "choice":
+            one["options"] = [[v, look.words.get(name, {}).get(str(v), text)] for v, text in one["options"]]
         if suggested and name in suggested:
-            field["default"], why = suggested[name]
-            field["reason"] = sentence(why, field["reason"])
-        result.append(field)
+            one["default"], why = suggested[name]
+            one["reason"] = sentence(why, one["reason"])
+        result.append(one)
     return result
 
 
@@ -59,8 +76,8 @@ def _walk(schema: Mapping, defs: Mapping, prefix: str) -> Iterable[dict]:
         options, nullable = _options(prop, defs)
         if options.get("type") == "object" and options.get("properties"):
             yield from _walk(options, defs, f"{prefix}{name}.")
-        elif (field := _field(f"{prefix}{name}", prop, options, nullable)) is not None:
-            yield field
+        elif (made := _field(f"{prefix}{name}", prop, options, nullable)) is not None:
+            yield made
 
 
 def _options(prop: Mapping, defs: Mapping) -> tuple[dict, bool]:
@@ -85,7 +102,7 @@ def _field(name: str, prop: Mapping, options: Mapping, nullable: bool) -> dict |
     if kind is None:
         return None  # tables and lists of objects: given in a spec file, not in a form
     default = prop.get("default", options.get("default"))
-    field = {
+    made = {
         "name": name,
         "label": _label(name.rsplit(".", 1)[-1], prop.get("title")),
         "kind": kind,
@@ -100,14 +117,16 @@ def _field(name: str, prop: Mapping, options: Mapping, nullable: bool) -> dict |
             prop.get("description") or options.get("description", ""), options.get("reason"), options.get("source")
         ),
         "auto": "",
+        "role": str(options.get("role", prop.get("role")) or ""),
+        "item": str((options.get("additionalProperties") or {}).get("type", "")) if kind == "pairs" else "",
     }
     if kind == "choice":
         values = options.get("enum") or [options["const"]]
         words = options.get("words", {})
-        field["options"] = [[v, words.get(str(v), str(v))] for v in values]
+        made["options"] = [[v, words.get(str(v), str(v))] for v in values]
         if nullable:
-            field["options"].insert(0, [None, "automatic"])
-    return field
+            made["options"].insert(0, [None, "automatic"])
+    return made
 
 
 def _label(name: str, title: str | None) -> str:
@@ -122,6 +141,9 @@ def _kind(options: Mapping) -> str | None:
     if "enum" in options or "const" in options:
         return "choice"
     kind = options.get("type")
+    if kind == "object":  # {name: value}
+        values = options.get("additionalProperties")
+        return "pairs" if isinstance(values, dict) and values.get("type") in ("string", "number") else None
     if kind == "array":
         return "list" if options.get("items", {}).get("type", "string") in ("string", "number", "integer") else None
     return {"integer": "int", "number": "number", "boolean": "bool", "string": "text"}.get(str(kind))

@@ -36,6 +36,7 @@ class Hub:
         self._mounted: list[Callable[[], None]] = []
         self._told: set[str] = set()
         self._elements: dict[str, tuple[int, ...]] = {}
+        self._grounds: dict[str, str | None] = {}
         self.size.observe(self._on_size, "size")
         self.size.observe(lambda _: self._call(self._mounted), "mounted")
         self.book.on(self._on_runs)
@@ -94,7 +95,9 @@ class Hub:
             key = f"run.{run.name}.{code}"
             if key not in self._told:
                 self._told.add(key)
-                self.session.say(key, f"{run.name}: {text}")
+                worse = code.endswith("-worse")  # a probe's warning
+                actions = [("open", "open")] if worse else ()
+                self.session.say(key, f"{run.name}: {text}", "warning" if worse else "note", actions)
         guard = run.state == "stopped" and run.log.by == "guard"
         key = f"run.{run.name}.{run.state}.{run.log.seen}"
         if key in self._told or not (guard or run.state in ("failed", "lost")):
@@ -177,6 +180,16 @@ class Hub:
             except (AtomLabError, OSError):  # said when a run is started with it
                 self._elements[model] = ()
         return self._elements[model]
+
+    def ground(self) -> str | None:
+        """The data set that the session's model has learned from, where it is at hand."""
+        model = self.session.model
+        if model not in self._grounds:
+            try:
+                self._grounds[model] = self.client.ground(model)
+            except (AtomLabError, OSError):  # said when a run is started with it
+                self._grounds[model] = None
+        return self._grounds[model]
 
     # --- maps --------------------------------------------------------------------------------------------------------
     def map(self) -> MapData | None:

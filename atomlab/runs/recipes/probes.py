@@ -159,7 +159,7 @@ class Errors(Watch):
 
     def text(self, now: Measured) -> str:
         parts = [
-            f"{word} ×{now[name] / self.base[name]:.2f}"
+            f"{word} ×{_times(now[name] / self.base[name])}"
             for name, word in _SHOWN.items()
             if self.base.get(name) and name in now
         ]
@@ -280,6 +280,11 @@ def watches(spec: Any, plan: Plan, parts: Parts, io: RunIO, base_head: int = 0) 
     if spec.probe_path:
         found.append(Barrier(budget, base, plan.head, load_data(spec.probe_path, io)))
     return found
+
+
+def _times(ratio: float) -> str:
+    """A ratio to the digits that mean something: 1.08, 12, 527."""
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 def _read(path: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets
 
 from ..action import Action, box, button, copies, guarded, html
-from ..form import Form, fields
+from ..form import Form, Look, fields
 from ..hub import Hub
 from ..markup import bar, safe
 from ..messages import messages_of
@@ -187,7 +187,11 @@ class Panel:
         return form
 
     def _fields(self) -> list[dict]:
-        return fields(self.schema, self.main, self.hidden, self.labels, self.suggested())
+        return fields(self.schema, self.look(), self.suggested())
+
+    def look(self) -> Look:
+        """Which settings are in sight, and in which words."""
+        return Look(self.main, (), self.hidden, self.labels, known={"data": self.hub.client.datasets()})
 
     def update_form(self) -> None:
         """Bring suggestions up to date (model, data) and take settings that came from elsewhere (fork)."""

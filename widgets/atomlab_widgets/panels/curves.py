@@ -1,7 +1,8 @@
-"""The traces of the fine-tune figure: curves of several runs, their probes, and the parity plot."""
+"""The traces of the fine-tune figure: curves of several runs, and the parity plot."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,7 @@ SHOWN = {
     "energy_rmse": ("energy RMSE", "meV/atom", 1000.0),
     "loss": ("loss", "", 1.0),
 }
-PROBED = {
-    "forgetting": "force error on other tasks",
-    "foundation": "force error on the base's ground",
-    "md": "stable MD steps",
-    "lattice": "lattice constant",
-    "barrier": "barrier",
-}
-DASHES = ("solid", "dot", "dashdot", "longdash", "dash")
+DIGITS = {"forces_rmse": ".3f", "energy_rmse": ".1f", "loss": ".3g"}
 MOST = 4000  # points of a parity plot
 
 
@@ -33,7 +27,7 @@ def curves(runs: list[RunView], shown: str, dark: bool, along: str = "epoch") ->
     """
     factor, traces, longest = SHOWN[shown][2], [], 1.0
     for k, run in enumerate(runs):
-        tail = f" ({run.name})" if len(runs) > 1 else ""
+        tail = f", {run_label(run)}" if len(runs) > 1 else ""
         for (arm, split), columns in list(run.log.metrics.items()):
             twin = arm == "scratch" and run.spec.get("strategy") != "scratch"
             if twin and k:
@@ -51,6 +45,8 @@ def curves(runs: list[RunView], shown: str, dark: bool, along: str = "epoch") ->
             make = plots.line if split == "train" else plots.dots
             traces.append(make(what, plots.TWIN if twin else plots.run_colour(run.color)))
             traces[-1] |= {"x": x, "y": [v * factor for v in y]}
+            if len(runs) > 1 and not twin:  # one word for each run: its colour is what tells them apart
+                traces[-1] |= {"name": run_label(run), "showlegend": split == "train"}
         # the whole planned length from the beginning: the axis does not move while the curve grows
         if along == "epoch":
             longest = max(longest, float(run.log.plan["values"].get("epochs") or 0.0))
@@ -60,6 +56,34 @@ def curves(runs: list[RunView], shown: str, dark: bool, along: str = "epoch") ->
         traces.append(plots.line("base model, validation", "", line=style))
         traces[-1] |= {"x": [0, longest], "y": [base * factor] * 2}
     return traces
+
+
+def run_label(run: RunView) -> str:
+    """A short name that tells runs apart: number and strategy, "2 replay"."""
+    number = run.name.partition("-")[2].partition("-")[0].lstrip("0")
+    return f"{number or run.name} {run.spec.get('strategy', 'naive' if run.kind == 'finetune' else run.kind)}"
+
+
+def at_equal_time(runs: list[RunView], shown: str) -> str:
+    """The runs' validation errors by the time up to which all of them were trained."""
+    _, unit, factor = SHOWN[shown]
+    columns = {}
+    for run in runs:
+        rows = run.log.metrics.get(("finetune", "valid"))
+        columns[run_label(run)] = known(rows["seconds"], rows[shown]) if rows else [[], []]
+    told = together(columns, lambda v: f"{v * factor:{DIGITS[shown]}} {unit}".strip())
+    return f"{told} (validation)." if told else ""
+
+
+def together(columns: Mapping[str, Sequence[list[float]]], say: Callable[[float], str]) -> str:
+    """Name -> (seconds, values): the newest value of each at the time that all have reached; "" for less than two."""
+    reached = {name: column for name, column in columns.items() if column[0]}
+    if len(reached) < 2:
+        return ""
+    time = min(x[-1] for x, _ in reached.values())
+    found = {name: [v for at, v in zip(x, y) if at <= time] for name, (x, y) in reached.items()}
+    parts = [f"{name} {say(values[-1])}" for name, values in found.items() if values]
+    return f"After {time:.1f} s of training each: {', '.join(parts)}" if len(parts) > 1 else ""
 
 
 def over_an_epoch(x: list[float], y: list[float]) -> list[float]:
@@ -74,28 +98,6 @@ def known(x: list[float], y: list[float], *more: list[float]) -> list[list[float
     """Without the points whose value was not measured."""
     rows = [row for row in zip(x, y, *more) if np.isfinite(row[1])]
     return [list(column) for column in zip(*rows)] if rows else [[] for _ in range(2 + len(more))]
-
-
-def probed(runs: list[RunView], dark: bool, along: str = "epoch") -> list[dict[str, Any]]:
-    """What was probed beside the loss, as multiples of the base's values: one line per property and run."""
-    traces, longest = [], 1.0
-    for run in runs:
-        tail = f" ({run.name})" if len(runs) > 1 else ""
-        for n, (name, rows) in enumerate(run.log.probes.items()):
-            rows = sorted((r for r in rows if r.get("ratio") is not None), key=lambda r: r["epoch"])
-            if not rows:
-                continue
-            x = [float(r["epoch"] if along == "epoch" else r["train_seconds"]) for r in rows]
-            longest = max(longest, x[-1])
-            trace = plots.line(f"{PROBED.get(name, name)}{tail}", plots.run_colour(run.color))
-            trace |= {"x": x, "y": [r["ratio"] for r in rows], "mode": "lines+markers"}
-            trace["line"] = {**trace["line"], "dash": DASHES[n % len(DASHES)]}
-            trace |= {"text": [r["text"] for r in rows], "hovertemplate": "%{text}<extra></extra>"}
-            traces.append(trace)
-    if traces:
-        style = {"color": "#aaaaaa" if dark else plots.BASE, "dash": "dash", "width": 1.6}
-        traces.append(plots.line("as the base", "", line=style) | {"x": [0, longest], "y": [1.0, 1.0]})
-    return traces
 
 
 def parity(path: Path) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ function read(field, control) {
   if (field.kind === "choice") return { value: field.options[control.selectedIndex][0] };
   if (text === "" && field.nullable) return { value: null };
   if (field.kind === "text") return { value: text };
+  if (field.kind === "pairs") return pairs(field, text);
   if (field.kind === "list") return { value: text === "" ? [] : text.split(/[\s,;]+/).map((t) => (isNaN(Number(t)) ? t : Number(t))) };
   const number = Number(text.replace(",", "."));
   if (text === "" || !Number.isFinite(number)) return { wrong: `${field.label}: "${text}" is not a number. Allowed: ${range(field) || "any number"}.` };
@@ -35,9 +36,21 @@ function read(field, control) {
   return { value: number };
 }
 
+function pairs(field, text) {
+  const value = {};
+  for (const part of text.split(/[,;]/).filter((t) => t.trim())) {
+    const [, name, given] = part.match(/^\s*([^:=\s]+)\s*[:=]\s*(\S+)\s*$/) || [];
+    if (name === undefined) return { wrong: `${field.label}: "${part.trim()}" is not of the form NAME: VALUE.` };
+    value[name] = field.item === "number" ? Number(given) : given;
+    if (Number.isNaN(value[name])) return { wrong: `${field.label}: "${given}" is not a number.` };
+  }
+  return { value };
+}
+
 function show(field, control, value) {
   if (field.kind === "bool") control.checked = !!value;
   else if (field.kind === "choice") control.selectedIndex = field.options.findIndex((o) => same(o[0], value));
+  else if (field.kind === "pairs") control.value = Object.entries(value || {}).map(([name, v]) => `${name}: ${v}`).join(", ");
   else control.value = value === null || value === undefined ? "" : Array.isArray(value) ? value.join(", ") : String(value);
 }
 
@@ -53,8 +66,10 @@ function render({ model, el }) {
     else if (field.kind === "bool") control = h("input", { id, type: "checkbox" });
     else control = h("input", { id, type: "text", inputmode: ["int", "number"].includes(field.kind) ? "decimal" : "text", placeholder: field.auto || (field.nullable ? "automatic" : "") });
     control.dataset.name = field.name;
+    const names = field.known.length && control.type === "text" ? h("datalist", { id: `${id}-known` }, ...field.known.map((n) => h("option", { value: n }))) : null;
+    if (names) control.setAttribute("list", names.id);
     const reset = h("button", { type: "button", class: "al-reset", title: `set back to ${JSON.stringify(field.default)}`, "aria-label": `set ${field.label} back` }, "\u21ba");
-    const line = h("div", { class: "al-field", title: field.reason }, h("label", { for: id }, field.label), control, h("span", { class: "al-unit" }, field.unit || ""), reset);
+    const line = h("div", { class: "al-field", title: field.reason }, h("label", { for: id }, field.label), control, names, h("span", { class: "al-unit" }, field.unit || ""), reset);
     const explain = (wrong) => {
       why.className = `al-why${wrong ? " al-wrong" : ""}`;
       why.textContent = wrong || [field.reason, range(field) && `Range: ${range(field)}.`].filter(Boolean).join(" ");
@@ -92,23 +107,37 @@ function render({ model, el }) {
     rows = {};
     const fields = model.get("fields");
     const why = h("div", { class: "al-why", "aria-live": "polite" });
-    const main = fields.filter((f) => f.main), more = fields.filter((f) => !f.main);
-    form.replaceChildren(h("div", { class: "al-fields" }, ...main.map((f) => row(f, why))));
-    if (more.length) {
-      const folded = h("div", { class: "al-fields al-folded" }, ...more.map((f) => row(f, why)));
-      const toggle = h("button", { type: "button", class: "al-more" });
-      const paint = () => {
-        const open = model.get("unfolded");
-        const changed = more.filter((f) => f.name in model.get("values")).length;
-        folded.style.display = open ? "" : "none";
-        toggle.textContent = `${open ? "fewer" : "more"} settings (${more.length}${changed ? `, ${changed} changed` : ""})`;
-        toggle.setAttribute("aria-expanded", String(open));
-      };
-      toggle.addEventListener("click", () => { model.set("unfolded", !model.get("unfolded")); model.save_changes(); paint(); });
-      rows["\u0000fold"] = paint;
-      paint();
-      form.append(h("div", { class: "al-foot" }, toggle, why), folded);
-    } else form.append(why);
+    const block = (css, part) => part.length ? h("div", { class: `al-fields ${css}` }, ...part.map((f) => row(f, why))) : null;
+    const folded = fields.filter((f) => !f.main && !f.own), folds = [...new Set(folded.map((f) => f.fold))];
+    const foot = h("div", { class: "al-foot" }, ...folds.map((title) => toggle(title, folded.filter((f) => f.fold === title))));
+    const parts = [block("", fields.filter((f) => f.main)), block("al-own", fields.filter((f) => f.own)), foot];
+    for (const title of folds) {
+      const part = block("al-folded", folded.filter((f) => f.fold === title));
+      rows[`\u0000${title}`] = () => { part.style.display = model.get("unfolded").includes(title) ? "" : "none"; };
+      parts.push(part);
+    }
+    parts.push(why);
+    const held = form.contains(document.activeElement) ? document.activeElement.dataset.name : "";
+    form.replaceChildren(...parts.filter((p) => p));
+    if (held) form.querySelector(`[data-name="${held}"]`)?.focus();
+    Object.values(rows).forEach((paint) => paint());
+  }
+
+  function toggle(title, part) {
+    const control = h("button", { type: "button", class: "al-more", "data-fold": title });
+    rows[`\u0000\u0000${title}`] = () => {
+      const open = model.get("unfolded").includes(title);
+      const changed = part.filter((f) => f.name in model.get("values")).length;
+      control.textContent = `${open ? "hide: " : ""}${title} (${part.length}${changed ? `, ${changed} changed` : ""})`;
+      control.setAttribute("aria-expanded", String(open));
+    };
+    control.addEventListener("click", () => {
+      const open = model.get("unfolded");
+      model.set("unfolded", open.includes(title) ? open.filter((t) => t !== title) : [...open, title]);
+      model.save_changes();
+      Object.values(rows).forEach((paint) => paint());
+    });
+    return control;
   }
   model.on("change:fields", draw);
   model.on("change:values", () => Object.values(rows).forEach((paint) => paint()));
