@@ -19,8 +19,8 @@ from torch.nn.functional import silu
 
 from ..errors import InputError
 from ..graph import Graph, Needs
-from ..kernels import bessel, edge_lengths, gather, segment_sum, triplet_cosines
-from ..potential import Card, Terms
+from ..kernels import bessel, current, edge_lengths, gather, segment_sum, triplet_cosines
+from ..potential import Card, Outputs, Terms
 from .gptff_blocks import AtomAttention, Bonds, Layer, Shape, on_pairs, on_rows
 from .remarks import cutoff_remark, size_remark
 from .trainable import Trainable, choice, element_numbers
@@ -117,6 +117,14 @@ class GPTFF(Trainable):
         network = self.by_head(self.last(hidden), graph.head).to(torch.float64)
         constant, _ = self.total(graph, species, torch.zeros_like(x[:, 0]))
         return Terms(self.scale[graph.head] * network + constant, None, x, hidden)
+
+    def analytic(self, graph: Graph, want: Sequence[str]) -> Outputs | None:
+        """The same numbers without autograd (`gptff_fused.py`), where compiled loops can be used."""
+        if current(graph.positions.device.type) != "numba":
+            return None
+        from .gptff_fused import analytic  # Numba is imported by those who use it
+
+        return analytic(self, graph, want)
 
     def _embedded(self, numbers: Tensor) -> Tensor:
         """Rows of the table, those longer than 1 shortened to 1 (PyTorch's `max_norm`, here without writing to it)."""
