@@ -53,7 +53,8 @@ class REANN(Trainable):
     orbitals, 0 to 3. rounds: message passing T (the packages' `oc_loop`). orbitals: size of the density, by default
     waves (waves + 1) / 2 * (L + 1). hidden, blocks, activation ("relu_like", "tanh_like"), norm, dropout: the readout's
     networks, one per element; message_*: those that update the coefficients. coefficients: "added" (c += g(ρ), the
-    packages) or "replaced" (c = g(ρ), eq. 3). neighbours: the coefficients start at 1 / neighbours.
+    packages) or "replaced" (c = g(ρ), eq. 3). neighbours: the coefficients start at 1 / neighbours (the packages: 60;
+    a training from scratch takes what its data have, see `crowding`).
 
     Features are the densities of the last round.
     """
@@ -157,6 +158,11 @@ class REANN(Trainable):
         radial = orbital_waves(lengths, envelope, self.width, self.centre, gather(species, edges.j))
         angular = monomials(vectors, self.config["degree"])
         return Surroundings(edges.i, edges.j, angular, radial, envelope)
+
+    def crowding(self, graph: Graph) -> float:
+        """Mean over the atoms of Σ_j f_c(r_ij): the neighbours, each counted by the cutoff function."""
+        cutoff = self.needs.cutoffs[0]
+        return float(cosine_envelope(edge_lengths(graph.vectors(cutoff)), cutoff).sum()) / len(graph.numbers)
 
     def _orbitals(self, around: Surroundings, coefficient: Tensor, past: Sequence[Tensor]) -> Tensor:
         """Orbitals (A, C, M) of this round; `past` are those of the rounds before."""

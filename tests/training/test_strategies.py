@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.neighborlist import neighbor_list
 
 from atomlab.architectures import create
+from atomlab.build import build
 from atomlab.data import read
 from atomlab.errors import InputError, Notice
 from atomlab.predict import evaluate
@@ -185,6 +187,34 @@ def test_residual_mace_gets_the_mean_number_of_neighbours():
     config = {"architecture": "mace", "channels": 2, "cutoff": 3.0, "interaction": "residual"}
     plan = prepare("scratch", FEW, config, dataset(n=4), device="cpu")
     assert 4 <= plan.potential.config["average_neighbours"] < 6 and "neighbours" in plan.reasons["average_neighbours"]
+
+
+def test_reann_counts_its_neighbours_by_the_cutoff_function():
+    """At the packages' 1/60 what a round of messages adds is below the last digit of float32."""
+    config = {"architecture": "equireann", "cutoff": 3.0, "waves": 2, "hidden": [4], "message_hidden": [4]}
+    data = dataset(n=4)
+    plan = prepare("scratch", FEW, config, data, device="cpu")
+    seen = 0.0
+    for atoms in data:
+        r = neighbor_list("d", atoms, 3.0)
+        seen += np.sum((0.5 + 0.5 * np.cos(np.pi * r / 3.0)) ** 2) / len(atoms) / len(data)
+    assert plan.potential.config["neighbours"] == pytest.approx(seen, rel=1e-6)
+    assert torch.allclose(plan.potential.coefficient, torch.tensor(1 / seen, dtype=torch.float32))
+    assert "cutoff function" in plan.reasons["neighbours"]
+    plan = prepare("scratch", FEW, {**config, "neighbours": 7.0}, data, device="cpu")
+    assert plan.potential.config["neighbours"] == 7.0 and "neighbours" not in plan.reasons
+
+
+def test_mbnn_gets_the_spread_of_its_descriptors():
+    config = {"architecture": "mbnn", "hidden": [4], "functions": [{"kind": "single"}]}
+    data = dataset(n=4)
+    plan = prepare("scratch", FEW, config, data, device="cpu", dtype="float64")
+    model = plan.potential
+    graph = build(list(data), model.needs)
+    species = model.species(graph)
+    x = ((model.descriptors(graph, species) - model.mean[species]) / model.spread[species]).detach()
+    assert x.mean(0).abs().max() < 1e-8 and torch.allclose(x.std(0, unbiased=False).max(), torch.ones(()).double())
+    assert plan.values["descriptors"] == 4
 
 
 def test_a_formula_cannot_be_trained():

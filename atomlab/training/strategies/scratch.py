@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ... import architectures
+from ...architectures.mbnn import MBNN
+from ...architectures.reann import REANN
 from ...build import build
 from ...checkpoint import place
 from ...data import statistics
@@ -40,6 +42,7 @@ def prepare(
     row = potential.head_index(head)
     set_energies(potential, train, settings.e0, row, choices, trained=False)
     _set_scale(potential, settings, train, row, choices)
+    _standardise(potential, train, choices)
     why = "random weights need large steps at first, and the schedule makes them small in time"
     return assemble("scratch", settings, potential, train, valid, choices, rate=(RATE, why), head=row, seed=seed)
 
@@ -65,6 +68,12 @@ def _model(base: Any, train: Dataset, seed: int, choices: Choices, device: str, 
         if mean:
             choices.note("average_neighbours", mean, f"{mean:.1f}, the mean number of neighbours in the data")
             potential = architectures.create(name, **config, average_neighbours=mean)
+        seen = _seen(potential, config, train)
+        if seen:
+            why = "the mean number of neighbours, each counted by the cutoff function: the sums over them start near 1"
+            choices.note("neighbours", seen, f"{seen:.2f}, {why}")
+            torch.manual_seed(seed)
+            potential = architectures.create(name, **config, neighbours=seen)
     return place(potential, device, dtype)
 
 
@@ -73,9 +82,34 @@ def _neighbours(potential: Potential, given: Mapping[str, Any], train: Dataset) 
     kinds = [potential.config.get(name, "density") for name in ("first_interaction", "interaction")]
     if "average_neighbours" in given or all(kind.startswith("density") for kind in kinds):
         return None
-    few = [train[k] for k in range(0, len(train), max(1, len(train) // 20))]
+    few = _few(train)
     edges = next(iter(build(few, potential.needs).edges.values()))
     return len(edges.i) / sum(len(atoms) for atoms in few)
+
+
+def _seen(potential: Potential, given: Mapping[str, Any], train: Dataset) -> float | None:
+    """The mean sum of REANN's cutoff function over an atom's neighbours, if its start was not given.
+
+    Its density goes with the square of the first coefficients, and what a round of EquiREANN adds with two powers more:
+    at the packages' 1/60 the dihedral angle of a cumulene is below the last digit of float32.
+    """
+    if not isinstance(potential, REANN) or "neighbours" in given:
+        return None
+    return potential.crowding(build(_few(train), potential.needs)) or None
+
+
+def _few(train: Dataset, count: int = 20) -> list[Any]:
+    return [train[k] for k in range(0, len(train), max(1, len(train) // count))]
+
+
+def _standardise(potential: Potential, train: Dataset, choices: Choices) -> None:
+    """Mean and spread of MBNN's descriptors from the data, without which its networks would start saturated."""
+    model = main_member(potential)
+    if not isinstance(model, MBNN):
+        return
+    frames = _few(train, 500)
+    model.standardise(build(frames[k : k + 8], model.needs) for k in range(0, len(frames), 8))
+    choices.note("descriptors", len(frames), f"{len(frames)} structures gave the descriptors' means and spreads")
 
 
 def _set_scale(potential: Potential, settings: ScratchSettings, train: Dataset, head: int, choices: Choices) -> None:
