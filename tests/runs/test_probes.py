@@ -10,6 +10,7 @@ from ase.build import bulk
 from atomlab import data
 from atomlab.architectures.classical import StillingerWeber
 from atomlab.errors import InputError
+from atomlab.runs.recipes.arms import Arm
 from atomlab.runs.recipes.probes import Barrier, Budget, Errors, Lattice, Stability, watches, worse
 from atomlab.simulate.eos import NoMinimum, equation_of_state
 
@@ -132,14 +133,24 @@ def event(probe, ratio):
     return {"probe": probe, "ratio": ratio, "text": f"{probe} at {ratio}"}
 
 
-def test_a_warning_comes_when_a_property_falls_while_the_loss_improves():
-    assert "forgetting at 2.0" in worse(event("forgetting", 1.0), event("forgetting", 2.0), 1.0, 0.5)
-    assert worse(event("forgetting", 1.0), event("forgetting", 2.0), 0.5, 1.0) is None  # the loss is worse too
-    assert worse(event("forgetting", 1.0), event("forgetting", 1.1), 1.0, 0.5) is None
-    assert worse(event("forgetting", 1.0), event("forgetting", None), 1.0, 0.5) is None
-    assert worse(event("md", 1.0), event("md", 0.5), 1.0, 0.5)
-    assert worse(event("lattice", 1.0), event("lattice", 1.02), 1.0, 0.5)
-    assert worse(event("lattice", 1.0), event("lattice", 1.005), 1.0, 0.5) is None
+def test_a_warning_comes_when_a_property_is_worse_than_the_bases_while_the_loss_is_better():
+    assert "forgetting at 2.0" in worse(event("forgetting", 2.0), 1.0, 0.5)
+    assert worse(event("forgetting", 2.0), 0.5, 1.0) is None  # the loss is worse too
+    assert worse(event("forgetting", 1.1), 1.0, 0.5) is None
+    assert worse(event("forgetting", None), 1.0, 0.5) is None
+    assert worse(event("md", 0.5), 1.0, 0.5) and worse(event("md", 1.5), 1.0, 0.5) is None
+    assert worse(event("lattice", 1.02), 1.0, 0.5) and worse(event("lattice", 0.98), 1.0, 0.5)
+    assert worse(event("lattice", 1.005), 1.0, 0.5) is None
+
+
+def test_a_property_that_was_worse_at_its_first_look_is_warned_of_once():
+    said = []
+    arm = Arm.__new__(Arm)
+    arm.name, arm.io = "finetune", SimpleNamespace(emit=lambda kind, **v: said.append((kind, v)))
+    arm.losses, arm.warned, arm.state = [1.0, 0.5], set(), SimpleNamespace(seconds=1.0)
+    for ratio in (90.0, 100.0):  # no look was affordable before the harm was done
+        arm._probed(event("forgetting", ratio))
+    assert [v["code"] for kind, v in said if kind == "notice"] == ["probe-forgetting-worse"]
 
 
 def test_a_run_without_probes_copies_nothing():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from copy import deepcopy
@@ -33,8 +32,8 @@ class Arm:
 
     def __init__(self, name: str, plan: Plan, io: RunIO, watches: Sequence[Watch] = ()):
         self.name, self.plan, self.io, self.watches = name, plan, io, watches
-        self.loss = math.inf
-        self.probed: dict[str, tuple[dict[str, Any], float]] = {}  # the first value of each, and the loss then
+        self.losses: list[float] = []  # of the validation: the first (the base's, unless it is a resumed run), the last
+        self.warned: set[str] = set()  # probes whose property is worse: said once
         tail = "" if name == MAIN else f"-{name}"
         self.state_file, self.best_file, self.last_file = (
             f"state{tail}.pt",
@@ -121,15 +120,18 @@ class Arm:
         elif kind == "probe":
             self._probed(values)
         else:
-            if kind == "metric" and values["split"] == "valid":
-                self.loss = values.get("loss") or math.inf
+            if kind == "metric" and values["split"] == "valid" and values.get("loss") is not None:
+                self.losses = [*self.losses[:1], values["loss"]]
             self.io.emit(kind, arm=self.name, **values)
 
     def _probed(self, values: dict[str, Any]) -> None:
         self.io.emit("probe", arm=self.name, train_seconds=self.state.seconds, **values)
-        before, loss = self.probed.setdefault(values["probe"], (values, self.loss))
-        if text := worse(before, values, loss, self.loss):
-            self.io.emit("notice", code=f"probe-{values['probe']}-worse", text=text)
+        name = values["probe"]
+        if name in self.warned or len(self.losses) < 2:
+            return
+        if text := worse(values, *self.losses):
+            self.warned.add(name)
+            self.io.emit("notice", code=f"probe-{name}-worse", text=text)
 
     def _save_now_and_then(self, now: bool) -> None:
         if now or time.monotonic() - self._at > _SAVE_EVERY:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,45 +23,15 @@ from ...training.metrics import flat
 from ..execute import RunIO
 from ..inputs import located
 from .loading import Parts, load_data
+from .probe_budget import Budget
 
 __all__ = ["Budget", "Watch", "watches", "worse"]
 
 MOST = 64  # frames of a data set that a probe looks at
-WORSE = 1.25  # times its earlier value: from here on a property counts as worse
+WORSE = 1.25  # times the base's value: from here on a property counts as worse
 _SHOWN = {"energy_rmse": "energy", "forces_rmse": "forces", "stress_rmse": "stress"}
 
 Measured = Mapping[str, float]
-
-
-@dataclass
-class Budget:
-    """The time that probes may take: a share of the run's wall time so far."""
-
-    share: float
-    now: Callable[[], float] = time.perf_counter
-    spent: float = 0.0
-    waiting: set[str] = field(default_factory=set)  # probes that have not been made at all
-    began: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.began = self.now()
-
-    def allows(self, name: str, seconds: float) -> bool:
-        """Whether that probe may take so many seconds now. Half is kept for those that still wait for their first."""
-        part = 0.5 if self.waiting - {name} else 1.0
-        return self.spent + seconds <= part * self.share * (self.now() - self.began)
-
-    def used(self) -> float:
-        """The share of the time that probes have taken."""
-        return self.spent / max(1e-9, self.now() - self.began)
-
-    def timed(self, work: Callable[[], Any]) -> tuple[Any, float]:
-        """The result of some work, and its seconds, which are counted."""
-        start = self.now()
-        out = work()
-        seconds = self.now() - start
-        self.spent += seconds
-        return out, seconds
 
 
 class Watch(ABC):
@@ -293,16 +261,17 @@ def _read(path: str) -> Any:
     return data.read(path)
 
 
-def worse(before: Mapping[str, Any], now: Mapping[str, Any], loss_before: float, loss_now: float) -> str | None:
-    """A sentence, if a property got worse than at an earlier probe while the validation loss got better."""
-    if not loss_now < loss_before or before["ratio"] is None or now["ratio"] is None:
+def worse(now: Mapping[str, Any], loss_before: float, loss_now: float) -> str | None:
+    """A sentence, if a property is worse than the base's while the validation loss is better than it was."""
+    ratio = now["ratio"]
+    if not loss_now < loss_before or ratio is None:
         return None
     if now["probe"] == "md":
-        bad = now["ratio"] < before["ratio"] / WORSE
+        bad = ratio < 1.0 / WORSE
     elif now["probe"] in ("lattice", "barrier"):
-        bad = abs(now["ratio"] - 1.0) > abs(before["ratio"] - 1.0) + (0.01 if now["probe"] == "lattice" else 0.25)
+        bad = abs(ratio - 1.0) > (0.01 if now["probe"] == "lattice" else 0.25)
     else:
-        bad = now["ratio"] > WORSE * max(1.0, before["ratio"])
+        bad = ratio > WORSE
     if not bad:
         return None
     fell = f"The validation loss fell from {loss_before:.3g} to {loss_now:.3g}"
