@@ -1,4 +1,4 @@
-"""Models on disk: one safetensors file with its JSON in the header, written at once or not at all.
+"""Models by name or file: which one is meant, how it is written and read, and where it is placed.
 
 Importing this module and reading a header need no torch: panels list models with `header` and `embedded`.
 """
@@ -6,10 +6,7 @@ Importing this module and reading a header need no torch: panels list models wit
 from __future__ import annotations
 
 import json
-import os
-import struct
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .architectures import architecture
 from .architectures.published import catalogue
 from .architectures.published.catalogue import Published
+from .container import FORMAT, atomic, check_tensors, is_safetensors, read_header, version
 from .corrections import KINDS, corrected, correction, split
 from .errors import InputError, nearest, notice
 
@@ -25,33 +23,10 @@ if TYPE_CHECKING:
 
     from .potential import Potential
 
-__all__ = ["atomic", "embedded", "header", "load", "place", "save"]
+__all__ = ["embedded", "header", "load", "place", "save"]
 
-FORMAT = 1
 EMBEDDED = Path(__file__).parent / "embedded"
-LONGEST_HEADER = 100 * 2**20  # safetensors' own limit
 DTYPES = ("float32", "float64")
-_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-
-
-def atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, bring it to the disk, and put it in place of `path` at once."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        # mkstemp makes files that only their owner reads; a model has the rights of any new file
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save(potential: Potential, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:
@@ -73,7 +48,7 @@ def save(potential: Potential, path: str | Path, metadata: Mapping[str, Any] | N
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in potential.state_dict().items()}
     info = {
         "format": FORMAT,
-        "atomlab": _version(),
+        "atomlab": version(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "dtype": str(potential.dtype).removeprefix("torch."),
         "elements": list(potential.card.elements),
@@ -139,7 +114,7 @@ def _downloaded(entry: Published) -> Potential:
 def _read(path: Path) -> Potential:
     with path.open("rb") as file:
         start = file.read(16)
-    if _looks_like_safetensors(start):  # first: the length that it starts with may begin with a pickle's byte too
+    if is_safetensors(start):  # first: the length that it starts with may begin with a pickle's byte too
         return _ours(path)
     if start[:2] == b"PK" or start[:1] == b"\x80":
         from .architectures.published import read as read_published
@@ -171,7 +146,7 @@ def header(name_or_path: str | Path) -> dict[str, Any]:
         card = {key: getattr(found, key) for key in ("name", "level_of_theory", "licence", "reference", "description")}
         card |= {"elements": list(found.elements), "contains": dict(found.contains)}
         return {"elements": list(found.elements), "potential": {"kind": found.architecture, "card": card}}
-    return _header(found)[0]
+    return read_header(found)[0]
 
 
 def _found(name_or_path: str) -> Path | Published:
@@ -197,59 +172,12 @@ def _found(name_or_path: str) -> Path | Published:
     )
 
 
-def _looks_like_safetensors(start: bytes) -> bool:
-    return len(start) >= 9 and start[8:9] == b"{" and 2 <= struct.unpack("<Q", start[:8])[0] <= LONGEST_HEADER
-
-
-def _header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Our JSON and the table of tensors; refuses what is damaged, foreign or newer."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(9)
-        if not _looks_like_safetensors(start):
-            raise InputError("This file is no checkpoint of AtomLab", got=f"{path.name}, {size} bytes")
-        length = struct.unpack("<Q", start[:8])[0]
-        if size < 8 + length:
-            raise _truncated(path, 8 + length, size)
-        file.seek(8)
-        text = file.read(length)
-    try:
-        table = json.loads(text)
-        metadata = table.pop("__metadata__", {})
-        needed = 8 + length + max((t["data_offsets"][1] for t in table.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError("The header of this file is damaged", got=f"{path.name}: {error}") from error
-    if size < needed:
-        raise _truncated(path, needed, size)
-    if "atomlab" not in metadata:
-        few = ", ".join(list(table)[:4])
-        raise InputError(
-            "This is a safetensors file, but not one of AtomLab: it does not say which model its tensors belong to",
-            got=f"{path.name} with {len(table)} tensors ({few}, ...)",
-        )
-    info = json.loads(metadata["atomlab"])
-    if info.get("format", 0) > FORMAT:
-        raise InputError(
-            "This checkpoint was written by a newer version of AtomLab",
-            got=f"format {info['format']}, AtomLab {info.get('atomlab')}",
-            allowed=f"up to format {FORMAT} (this is AtomLab {_version()})",
-            mend="Upgrade AtomLab: pip install --upgrade atomlab",
-        )
-    return info, table
-
-
-def _truncated(path: Path, needed: int, size: int) -> InputError:
-    return InputError(
-        "The file is truncated", got=f"{path.name}, {size} bytes", allowed=f"{needed} bytes", mend="Copy it again"
-    )
-
-
 def _ours(path: Path) -> Potential:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    info, _ = _header(path)
+    info, _ = read_header(path)
     potential = rebuilt(info["potential"])
     if info["dtype"] not in DTYPES:
         raise InputError("The checkpoint has a precision that is not supported", got=info["dtype"], allowed=DTYPES)
@@ -258,7 +186,7 @@ def _ours(path: Path) -> Potential:
         tensors = load_file(path)
     except SafetensorError as error:
         raise InputError("The file is damaged", got=f"{path.name}: {error}") from error
-    _check_tensors(potential.state_dict(), tensors, path)
+    check_tensors(potential.state_dict(), tensors, path)
     potential.load_state_dict(tensors)
     potential.default_head = int(info.get("default_head", 0))
     return potential
@@ -294,21 +222,6 @@ def _check_kinds(description: Any) -> None:
     elif isinstance(description, list):
         for inner in description:
             _check_kinds(inner)
-
-
-def _check_tensors(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], path: Path) -> None:
-    missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
-    if missing or extra:
-        said = [f"{len(n)} {word} ({', '.join(n[:3])}{', ...' if len(n) > 3 else ''})"
-                for n, word in ((missing, "missing"), (extra, "unknown")) if n]  # fmt: skip
-        raise InputError(f"The tensors in {path.name} are not those of its model", got=" and ".join(said))
-    for name, tensor in expected.items():
-        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
-            raise InputError(
-                f"The tensor '{name}' in {path.name} does not fit the model",
-                got=f"{found[name].dtype} {tuple(found[name].shape)}",
-                allowed=f"{tensor.dtype} {tuple(tensor.shape)}",
-            )
 
 
 def _choose_head(potential: Potential, head: str | int | None, name: str) -> None:
@@ -364,9 +277,3 @@ def _energies(potential: Potential) -> dict[str, dict[str, float]] | None:
         return None
     symbols = [chemical_symbols[z] for z in potential.card.elements]
     return {head: dict(zip(symbols, row)) for head, row in zip(potential.card.heads, table.tolist())}
-
-
-def _version() -> str:
-    from . import __version__
-
-    return __version__

@@ -29,6 +29,7 @@ ROWS: list[tuple[str, ...]] = [
     ("neighbours",),
     ("graph",),
     ("kernels",),
+    ("container",),
     ("units", "fields", "errors", "embedded"),
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

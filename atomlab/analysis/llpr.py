@@ -191,7 +191,7 @@ class LLPR:
 
     def save(self, path: str | Path) -> None:
         """Write H0 and the calibration to an .npz file."""
-        from ..checkpoint import atomic
+        from ..container import atomic
 
         arrays = {
             "hessian": self.hessian,

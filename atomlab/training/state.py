@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checkpoint import atomic
+from ..container import atomic
 from ..errors import InputError
 from .metrics import Running
 from .optim import Ema

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from ...container import atomic
 from ...errors import InputError
 from .extxyz import parse_value
 
@@ -32,29 +32,16 @@ def write_extxyz(path: str | os.PathLike, frames: Iterable[Atoms]) -> Path:
     A calculator's results are not: labels stand in `REF_*`.
     """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as raw:
+
+    def write(target: Path) -> None:
+        with target.open("wb") as raw:
             # no name and no time in the gzip header: the same frames give the same file
             out = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) if path.suffix == ".gz" else raw
             with io.TextIOWrapper(out, encoding="utf-8", newline="\n") as text:
-                for frame in frames:
-                    text.write(_frame(frame))
-                text.flush()
-                if not raw.closed and out is raw:
-                    os.fsync(raw.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+                text.writelines(_frame(frame) for frame in frames)
+
+    atomic(path, write)
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _frame(atoms: Atoms) -> str:
