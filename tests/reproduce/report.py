@@ -1,6 +1,6 @@
 """The papers' results and ours, side by side, drawn from the committed rows: RESULTS.md and a figure per paper.
 
-    python tests/reproduce/report.py [--scale small|paper]
+    python tests/reproduce/report.py [--scale small|paper]        (paper: into RESULTS-paper.md)
 
 A folder says in claims.py what its paper found: CLAIMS, a list of (what, paper, ours), where `ours` makes a text of the
 rows by name, or None while rows are missing; and, if there is something to look at, `figure(rows, path)`.
@@ -75,7 +75,7 @@ def main() -> None:
     head += [f"Made by `python tests/reproduce/report.py --scale {scale}` from the committed rows.", ""]
     folders = sorted(path.parent for path in HERE.glob("*/claims.py"))
     text = "\n".join([*head, *(line for folder in folders for line in section(folder, scale))])
-    (HERE / "RESULTS.md").write_text(text.rstrip() + "\n")
+    (HERE / ("RESULTS.md" if scale == "small" else f"RESULTS-{scale}.md")).write_text(text.rstrip() + "\n")
     print(text)
 
 

@@ -25,7 +25,10 @@ SCALES = ("small", "paper")
 def options(text: str) -> argparse.ArgumentParser:
     """The options that every folder's run.py takes."""
     parser = argparse.ArgumentParser(description=text)
-    parser.add_argument("--scale", choices=SCALES, default=os.environ.get("SCALE", "small"))
+    scale = os.environ.get("SCALE") or "small"
+    if scale not in SCALES:  # argparse looks at what is given, not at defaults
+        sys.exit(f"There is no scale '{scale}'; there are: {', '.join(SCALES)}.")
+    parser.add_argument("--scale", choices=SCALES, default=scale)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="measure only rows whose name holds this")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so long")
