@@ -24,7 +24,14 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from rows import Rows, options, reference_data  # noqa: E402
 
-SHAPE = {"elements": ["C", "H"], "waves": 8, "degree": 2, "hidden": [16, 16], "message_hidden": [16, 16], "neighbours": 1.0}
+SHAPE = {
+    "elements": ["C", "H"],
+    "waves": 8,
+    "degree": 2,
+    "hidden": [16, 16],
+    "message_hidden": [16, 16],
+    "neighbours": 1.0,
+}
 # fewer frames than the paper's: half its batch and twice its rate give as many steps in less time
 TRAINING = {
     "small": {"learning_rate": 0.01, "batch_structures": 32, "epochs": 60},
