@@ -50,7 +50,7 @@ def test_replay_from_the_command_line(files, capfd) -> None:
     run = list_runs()[0]
     told = capfd.readouterr().err
     assert "replay_count: 6, as set." in told and "Structures that contain Si" in told and "keep_by: " in told
-    assert "errors on the base's own held-out data by those of the base: energy" in told
+    assert "errors on the base's own held-out data: energy ×" in told
     result = run.result()
     base, after = result.metrics["base"], result.metrics
     kept = result.metrics["foundation_ratio"]

@@ -17,7 +17,7 @@ from ...training.forgetting import foundation_ratio
 from ..events import last_event
 from ..execute import Halted, RunIO, Stopped
 from .loading import Parts
-from .probes import Watch, worse
+from .probes import Watch, times, worse
 
 __all__ = ["Arm", "carry_out"]
 
@@ -239,8 +239,8 @@ def _result(arms: Sequence[Arm], io: RunIO, word: str = "done") -> None:
     kept = foundation_ratio(base, main.metrics)
     if kept:
         metrics["foundation_ratio"] = kept
-        told = ", ".join(f"{name} {value:.2f}" for name, value in kept.items())
-        text += f"; errors on the base's own held-out data by those of the base: {told}"
+        told = ", ".join(f"{name} ×{times(value)}" for name, value in kept.items())
+        text += f"; errors on the base's own held-out data: {told} of the base's"
     if "scratch" in by_name and by_name["scratch"].metrics:
         metrics["scratch"] = by_name["scratch"].metrics
         text += f" (scratch {_words(by_name['scratch'].metrics, {})})"

@@ -25,7 +25,7 @@ from ..inputs import located
 from .loading import Parts, load_data
 from .probe_budget import Budget
 
-__all__ = ["Budget", "Watch", "watches", "worse"]
+__all__ = ["Budget", "Watch", "times", "watches", "worse"]
 
 MOST = 64  # frames of a data set that a probe looks at
 WORSE = 1.25  # times the base's value: from here on a property counts as worse
@@ -127,7 +127,7 @@ class Errors(Watch):
 
     def text(self, now: Measured) -> str:
         parts = [
-            f"{word} ×{_times(now[name] / self.base[name])}"
+            f"{word} ×{times(now[name] / self.base[name])}"
             for name, word in _SHOWN.items()
             if self.base.get(name) and name in now
         ]
@@ -250,7 +250,7 @@ def watches(spec: Any, plan: Plan, parts: Parts, io: RunIO, base_head: int = 0) 
     return found
 
 
-def _times(ratio: float) -> str:
+def times(ratio: float) -> str:
     """A ratio to the digits that mean something: 1.08, 12, 527."""
     return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
 

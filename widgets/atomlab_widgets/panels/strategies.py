@@ -53,12 +53,12 @@ WORDS = {
 }
 HINTS = {
     "parents": "the nearest, or Ge: Si",
-    "freeze": "none, or embedding, interactions.*",
+    "freeze": "none, or interactions.*",
     "second_weights": "energy: 100, forces: 1",
     "probe_tasks": "a data set",
     "probe_foundation": "a data set",
     "probe_structure": "bulk:Si",
-    "probe_path": "a data set",
+    "probe_path": "images in order",
     "valid_data": "a part of this one",
 }
 STAGE, PROBES = "second stage", "watch other properties"
