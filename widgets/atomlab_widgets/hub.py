@@ -29,6 +29,7 @@ class Hub:
         self.book.fault = session.report
         self.source = Source(session.report)
         self.dark, self.width = False, 1080
+        self.viewed_by = ""  # the panel in a cell of its own that the 3D view stands beside
         self.size = Action(kind="size")
         self._maps: dict[str, MapData] = {}
         self._trajectories: dict[str, Trajectory] = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
@@ -15,6 +16,9 @@ from ..markup import bar, safe
 from ..messages import messages_of
 from ..runlog import RunView
 from ..session import Session, State
+
+if TYPE_CHECKING:
+    from ..view3d import View3D
 
 WAITS = {
     "none": "the worker is being started; it imports torch, which takes some seconds",
@@ -41,10 +45,14 @@ class Panel:
     id = title = ""
     kind = ""  # of the runs that it starts
     in_tabs = True  # False: its tab is there only while it is open
+    with_view = True  # in a cell of its own: the structure stands beside it
 
-    def __init__(self, session: Session | Hub | None = None):
+    def __init__(self, session: Session | Hub | None = None, view: bool | None = None):
+        """session: a shared one, or a new one. view: whether the 3D view stands beside a panel in a cell of its own;
+        by default beside the first panel of a session that has something to show (one view serves all of them)."""
         self.alone = not isinstance(session, Hub)
         self.hub = hub_of(session)
+        self.viewer: View3D | None = self._viewer(view) if self.alone else None
         self.session, self.book = self.hub.session, self.hub.book
         self.headline = html("", "al-headline")
         self.note = html("", "al-quiet")
@@ -140,23 +148,54 @@ class Panel:
         if self.fig is not None:
             from .. import plots
 
-            plots.resize(self.fig, self.hub.left if not self.alone else self.hub.width - 34)
+            plots.resize(self.fig, self.width)
             if self._drawn_dark != self.hub.dark:
                 self._drawn_dark = self.hub.dark
                 plots.theme(self.fig, self.hub.dark)
 
     _drawn_dark = False
 
+    @property
+    def width(self) -> int:
+        """Width in px that the panel has."""
+        return self.hub.left if not self.alone or self.viewer is not None else self.hub.width - 34
+
+    # --- in a cell of its own ----------------------------------------------------------------------------------------
+    def _viewer(self, wanted: bool | None) -> View3D | None:
+        if wanted is None:
+            wanted = self.with_view and self.hub.viewed_by in ("", self.id)  # the same cell may be run again
+        if not wanted:
+            return None
+        from ..view3d import View3D
+
+        self.hub.viewed_by = self.id
+        return View3D(self.hub)
+
     def _frame(self) -> ipywidgets.Widget:
-        return box(self.hub.size, self.page, messages_of(self.hub), css="al-alone")
+        inside = self.page
+        if self.viewer is not None:
+            inside = box(box(self.page, css="al-left"), self.viewer.widget, css="al-main")
+        own = self if hasattr(self, "on_message") else None
+        return box(self.hub.size, inside, messages_of(self.hub, own), css="al-alone")
 
     def _alone(self) -> None:
         """A panel in a cell of its own brings its heavy parts by itself and reads what it needs."""
+        if self.viewer is not None:
+            self.hub.source.on(partial(self.viewer.refresh, True))
+            self.hub.on_resize(self.viewer.fit)
+            self.hub.on_mount(partial(self.viewer.soon, 0.5))
         self.book.start()
         if not self.hub.source.name:
             self.hub.source.load(self.session.data)
         self.refresh()
-        threading.Thread(target=guarded(self.load, self.session.report), daemon=True).start()
+        threading.Thread(target=guarded(self._bring, self.session.report), daemon=True).start()
+
+    def _bring(self) -> None:
+        if self.viewer is not None:
+            guarded(self.viewer.load, self.session.report)()
+            self.viewer.shown.wait(2.0)  # importing plotly would hold up what the view has to say
+            self.viewer.refresh(True)
+        self.load()
 
     def _ipython_display_(self) -> None:
         from IPython.display import display

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +14,10 @@ from ..action import Action, Table, button, guarded, html, select, words
 from ..hub import short
 from ..markup import safe
 from .base import Panel
+from .dataset_words import COLUMNS, divided, labels, source_elements, suggested_split
 
 UPLOAD_MB = 80
 ENDINGS = ".xyz,.extxyz,.gz,.traj,.db,.json,.xml"
-COLUMNS = [
-    {"name": "frame", "label": "frame", "width": 56, "grow": 0, "right": True},
-    {"name": "group", "label": "group", "width": 72},
-    {"name": "formula", "label": "composition", "width": 92, "grow": 0},
-    {"name": "atoms", "label": "atoms", "width": 56, "grow": 0, "right": True},
-    {
-        "name": "energy",
-        "label": "E (eV/atom)",
-        "width": 96,
-        "grow": 0,
-        "right": True,
-        "title": "energy per atom, as labelled",
-    },
-    {
-        "name": "force",
-        "label": "max |F| (eV/Å)",
-        "width": 112,
-        "grow": 0,
-        "right": True,
-        "title": "the largest force on an atom",
-    },
-    {
-        "name": "nearest",
-        "label": "nearest (Å)",
-        "width": 88,
-        "grow": 0,
-        "right": True,
-        "title": "shortest distance of two atoms, images included",
-    },
-    {"name": "warnings", "label": "warnings", "width": 80, "grow": 2},
-]
 HISTOGRAMS = (("energy", "energy (eV/atom)"), ("force", "max |F| (eV/Å)"), ("nearest", "nearest distance (Å)"))
 
 
@@ -69,11 +40,13 @@ class DatasetPanel(Panel):
         self.table.observe(guarded(lambda _: self._fill(), self.session.report), "sort")
         self.about = html("", "al-quiet")
         self._filter, self._brush, self._shown = "", {}, None
+        self._asked: Any = None
+        self._dividing, self._parts = False, ""  # whether split and E0 are shown, and what they are
         self.hub.source.on(lambda: self._arrived())
         return [self.headline, self.choose, self.buttons, self.table, self.picture, self.about]
 
     def listens(self) -> tuple[str, ...]:
-        return ("data", "selection", "left_out", "tab", "lasso")
+        return ("data", "selection", "left_out", "tab", "lasso", "settings")
 
     def badge(self) -> tuple[str, str]:
         status = self.hub.source.status
@@ -98,11 +71,16 @@ class DatasetPanel(Panel):
         used = len(source) - len(left)
         tail = f"; {len(left)} left out" if left else ""
         self.headline.value = f"{name}: {used} frames of {sizes} atoms ({elements}), {labels(c)}{tail}."
-        self._about(source)
+        self.picture.layout.display = "none" if self._dividing else ""
+        if self._dividing:
+            self._divide()
+        else:
+            self._about(source)
         self.buttons.show(
             button("use", "Use for fine-tuning", "primary"),
             words(f"{used} frames of {safe(short(source.name))} for {self.session.model}"),
             button("take_back", f"take the {len(left)} back") if left else None,
+            button("parts", "histograms" if self._dividing else "split and E0", "link"),
         )
 
     def _choices(self) -> None:
@@ -128,6 +106,24 @@ class DatasetPanel(Panel):
                 ),
             )
         self.about.value = " ".join(p if p.startswith("<b>") else safe(p) for p in parts)
+
+    def _divide(self) -> None:
+        """Show how the set will be divided; in a thread, since a large one takes a while."""
+        source, left = self.hub.source, self.session.left_out
+        own = self.session.settings.get("finetune", {})
+        named = {n: v for n, (v, _) in suggested_split(self.session.data, len(source)).items()} | dict(own)
+        asked = (id(source.dataset), left, str(named))
+        if asked != self._asked:
+            self._asked, self._parts = asked, "dividing ..."
+
+            def work() -> None:
+                found = divided(source, left, named)
+                if self._asked == asked:
+                    self._parts = found
+                    self.draw()
+
+            threading.Thread(target=guarded(work, self.session.report), daemon=True, name="atomlab-split").start()
+        self.about.value = self._parts
 
     def _cells(self, row: int) -> list[str]:
         c = self.hub.source.columns
@@ -274,22 +270,11 @@ class DatasetPanel(Panel):
                 f"uploaded. Put it beside the notebook (drag it into the file browser) and give its path."
             )
             self.session.say("upload", text, "warning", again=True)
+        elif id == "parts":
+            self._dividing = not self._dividing
+            self.draw()
         elif id == "use":
             self.session.dispatch("tab", tab="finetune")
         elif id == "take_back":
             self.session.dispatch("take_back")
             self._mend()
-
-
-def labels(c: Any) -> str:
-    """What is labelled, in words."""
-    have = [word for word, values in (("energies", c.energy), ("forces", c.force)) if np.isfinite(values).any()]
-    have += ["stresses"] if c.stress else []
-    return f"with {', '.join(have[:-1])}{' and ' * (len(have) > 1)}{have[-1]}" if have else "without labels"
-
-
-def source_elements(dataset: Any) -> list[str]:
-    """Symbols of the elements in a data set."""
-    from ..frames import SYMBOLS
-
-    return [e if isinstance(e, str) else SYMBOLS[int(e)] for e in dataset.elements]

@@ -12,6 +12,7 @@ from ..frames import SYMBOLS
 from ..hub import short
 from ..markup import cards, safe
 from ..runlog import RunView
+from .dataset_words import suggested_split
 from .finetune_picture import FinetunePictures
 from .strategies import HINTS, LABELS, OWN, TITLES, WORDS, folds, foreign, missing
 
@@ -68,9 +69,7 @@ class FinetunePanel(FinetunePictures):
             found["replay"] = (ground, f"{model} has learned from it")
         if new:
             found["strategy"] = ("transfer", f"{model} has never seen {' and '.join(new)}")
-        if self.session.data == "sw-ge" and len(self.hub.source) >= 50:
-            found["train"] = (10, "Ten structures show what a base model is worth (Si to Ge transfer paper)")
-            found["valid"] = (40, "Forty others measure the error well enough")
+        found |= suggested_split(self.session.data, len(self.hub.source))
         found["scratch_twin"] = (True, "Seen beside it, the run from scratch shows what the base is worth")
         return found
 

@@ -26,6 +26,7 @@ class HealthPanel(Panel):
     """The health card of the session's model: findings as they come, dimer curves, covered elements."""
 
     id, title, kind = "check", "Health", "check"
+    with_view = False  # nothing here points at a structure
     hidden = ("kind", "model", "name", "seed")
     in_tabs = False  # reached from the session bar; a tab of its own only while it is open
 
@@ -193,4 +194,4 @@ class HealthPanel(Panel):
     def _on_resize(self) -> None:
         super()._on_resize()
         if self.fig is not None:
-            plots.resize(self.fig, (self.hub.left if not self.alone else self.hub.width - 34) - TABLE - 20)
+            plots.resize(self.fig, self.width - TABLE - 20)

@@ -125,7 +125,7 @@ class MapPanel(Panel):
             self.picture.layout.width = f"{self._width()}px"
 
     def _width(self) -> int:
-        return max(240, (self.hub.left if not self.alone else self.hub.width - 34) - SIDE - 16)
+        return max(240, self.width - SIDE - 16)
 
     def draw_picture(self) -> None:
         data = self.hub.map()

@@ -36,6 +36,7 @@ class RunsPanel(Panel):
     """All runs under the workspace; those started in a terminal appear here too."""
 
     id, title = "runs", "Runs"
+    with_view = False  # nothing here points at a structure
 
     def build(self) -> list[ipywidgets.Widget]:
         self.table = Table(COLUMNS, self._cells, self.session.report, height=300, empty="No run yet.")
