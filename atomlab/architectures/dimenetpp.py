@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..graph import Graph, Needs
-from ..kernels import bessel, edge_lengths, polynomial_envelope, spherical_waves, zonal_parts
-from ..potential import Card, Terms
+from ..kernels import bessel, current, edge_lengths, polynomial_envelope, spherical_waves, zonal_parts
+from ..potential import Card, Outputs, Terms
 from ..units import LENGTH
 from .dimenetpp_blocks import DirectedGraph, Embedding, Interaction, Output, Sizes, bessel_zeros, start_orthogonal
 from .trainable import Trainable, choice, element_numbers
@@ -139,6 +139,14 @@ class DimeNetPP(Trainable):
         features = torch.cat([hidden for _, hidden in found], dim=1)
         return Terms(energy, atoms, features, features)
 
+    def analytic(self, graph: Graph, want: Sequence[str]) -> Outputs | None:
+        """The same numbers from compiled loops without autograd (`dimenetpp_fused.py`), where those can be used."""
+        if current(graph.positions.device.type) != "numba":
+            return None
+        from .dimenetpp_fused import analytic  # Numba is imported by those who use it
+
+        return analytic(self, graph, want)
+
     def directed(self, graph: Graph) -> DirectedGraph:
         """The graph with its basis functions. A triplet k -> j -> i is two edges with the centre j: to k and to i."""
         c, cutoff = self.config, self.needs.cutoffs[0]
@@ -159,12 +167,15 @@ class DimeNetPP(Trainable):
 
     def _waves(self, x: Tensor, envelope: Tensor) -> Tensor:
         """Envelope times N_ln j_l(z_ln x): (E, L, N)."""
-        degrees, number = self.config["spherical"], self.config["radial"]
-        zeros, factors = (x.new_tensor(table) for table in bessel_zeros(degrees, number))
+        return spherical_waves(x, envelope, *self.tables(x))
+
+    def tables(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Zeros z_ln and factors N_ln of the spherical Bessel functions, (L, N) each, of the type of `like`."""
+        zeros, factors = (like.new_tensor(t) for t in bessel_zeros(self.config["spherical"], self.config["radial"]))
         if self.config["angle"] == "turn":
             # P_l of 180 degrees minus the angle is (-1)^l P_l
             factors[1::2] *= -1.0
-        return spherical_waves(x, envelope, zeros, factors)
+        return zeros, factors
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """embedding; interactions.0 and on; readouts."""

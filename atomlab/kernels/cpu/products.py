@@ -41,6 +41,13 @@ def text(dtype: str, columns: int) -> str:
     return template("products", each={"R": rows}, REAL=dtype, PANEL=wide, ROWS=rows)
 
 
+@functools.cache
+def product_text(dtype: str, columns: int, name: str = "product") -> str:
+    """Source of `product` alone, under that name."""
+    head, product, *_ = text(dtype, columns).split("@kernel(")
+    return f"{head}@kernel({product}".replace("def product(", f"def {name}(")
+
+
 def behind(before: str, name: str, **constants: object) -> str:
     """The template `name` behind the source of those that it imports from."""
     lines = template(name, None, **constants).splitlines(keepends=True)

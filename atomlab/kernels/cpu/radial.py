@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -24,6 +25,11 @@ from .threads import over_rows
 @functools.cache
 def _text(dtype: str) -> str:
     return template("radial", REAL=dtype)
+
+
+def loops(dtype: str) -> ModuleType | None:
+    """The compiled functions; None while there are none."""
+    return library(f"radial_{dtype}", _text(dtype))
 
 
 class Function(Rule):
@@ -57,7 +63,7 @@ def _applied(name: str, x: Tensor, columns: tuple[int, ...], arguments: Callable
     dtype = real(x)
     if dtype is None or x.numel() == 0 or any(t.requires_grad or t.dtype not in (x.dtype, torch.int64) for t in others):
         return NotImplemented
-    code = library(f"radial_{dtype}", _text(dtype))
+    code = loops(dtype)
     if code is None:
         return NotImplemented
     x, shape = x.contiguous(), (*x.shape, *columns)

@@ -24,18 +24,23 @@ from .trigonometric import STAMP
 
 
 @functools.cache
-def _waves_text(dtype: str) -> str:
-    return template("waves", REAL=dtype, LANES=WIDEST[dtype], TERMS=TERMS, STAMP=STAMP)
+def _text(name: str, dtype: str, wide: int) -> str:
+    if name == "zonal":
+        return template(name, REAL=dtype, WIDTH=wide)
+    if name == "waves":
+        return template(name, REAL=dtype, LANES=wide, TERMS=TERMS, STAMP=STAMP)
+    return template(name, REAL=dtype, LANES=wide)
 
 
-@functools.cache
-def _zonal_text(dtype: str, wide: int) -> str:
-    return template("zonal", REAL=dtype, WIDTH=wide)
+def loops(name: str, dtype: str) -> ModuleType | None:
+    """The compiled loops of the template "waves" or "harmonics_zonal"; None while there are none."""
+    return library(f"{name}_{dtype}", _text(name, dtype, WIDEST[dtype]))
 
 
-@functools.cache
-def _parts_text(dtype: str) -> str:
-    return template("harmonics_zonal", REAL=dtype, LANES=WIDEST[dtype])
+def zonal_loops(dtype: str, channels: int) -> ModuleType | None:
+    """The compiled sums over a centre's edges for that many channels; None while there are none."""
+    wide = math.gcd(channels, 16)
+    return library(f"zonal_{dtype}_{wide}", _text("zonal", dtype, wide))
 
 
 @functools.cache
@@ -183,7 +188,7 @@ def spherical_waves(x: Tensor, envelope: Tensor, zeros: Tensor, factors: Tensor)
         return NotImplemented
     if zeros.requires_grad or factors.requires_grad:
         return NotImplemented
-    code = library(f"waves_{dtype}", _waves_text(dtype))
+    code = loops("waves", dtype)
     return NotImplemented if code is None else apply(SphericalWaves(code, zeros, factors), x, envelope)[0]
 
 
@@ -192,7 +197,7 @@ def zonal_parts(unit: Tensor, l_max: int) -> Tensor:
     dtype = real(unit)
     if dtype is None or len(unit) == 0:
         return NotImplemented
-    code = library(f"harmonics_zonal_{dtype}", _parts_text(dtype))
+    code = loops("harmonics_zonal", dtype)
     return NotImplemented if code is None else apply(ZonalParts(code, l_max), unit)[0]
 
 
@@ -201,6 +206,5 @@ def zonal_messages(waves: Tensor, weight: Tensor, sent: Tensor, parts: Tensor, i
     x, dtype = (waves, weight, sent, parts), real(waves)
     if dtype is None or any(real(t) != dtype for t in x) or len(sent) == 0:
         return NotImplemented
-    wide = math.gcd(sent.shape[1], 16)
-    code = library(f"zonal_{dtype}_{wide}", _zonal_text(dtype, wide))
+    code = zonal_loops(dtype, sent.shape[1])
     return NotImplemented if code is None else apply(ZonalMessages(code, i, size), *x)[0]
