@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -12,6 +13,15 @@ import atomlab
 from atomlab.data import Dataset
 from atomlab.potential import Potential
 from atomlab.training import prepare
+
+
+def gptff_weights(version: str) -> Path:
+    """A published weight file (GPL-3.0, not part of AtomLab); the program ends with a sentence where it is absent."""
+    shared = Path(os.environ.get("ATOMLAB_SHARED", Path(__file__).parents[3] / "shared"))
+    path = shared / "weights" / "gptff" / f"gptff_{version}.pth"
+    if not path.is_file():
+        sys.exit(f"Skipped: there is no {path}.")
+    return path
 
 
 def started(base: Potential, train: Dataset) -> Potential:

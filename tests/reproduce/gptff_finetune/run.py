@@ -15,7 +15,6 @@ disjoint: other random geometries of C5H4, mlearn's own test set.
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from atomlab.units import EV_A3_PER_GPA
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from arms import short, started, tuned  # noqa: E402
+from arms import gptff_weights, short, started, tuned  # noqa: E402
 from rows import Rows, options, reference_data  # noqa: E402
 
 FOLDS, LEAST = 5, 4
@@ -38,19 +37,10 @@ LEARNED = {"small": 100, "paper": 500}  # structures of C5H4
 BATCH = 4
 
 
-def weights(version: str) -> Path:
-    """A published weight file (GPL-3.0, not part of AtomLab); the program ends with a sentence where it is absent."""
-    shared = Path(os.environ.get("ATOMLAB_SHARED", HERE.parents[3] / "shared"))
-    path = shared / "weights" / "gptff" / f"gptff_{version}.pth"
-    if not path.is_file():
-        sys.exit(f"Skipped: there is no {path}.")
-    return path
-
-
 def mptrj(version: str) -> dict:
     """Errors on the MPtrj frames, energies as they are and after E0 have been fitted on other crystals."""
     data = atomlab.read(reference_data("mptrj") / "mptrj-random-1k.xyz")
-    model = atomlab.load(weights(version), device="cpu")
+    model = atomlab.load(gptff_weights(version), device="cpu")
     found = atomlab.evaluate(model, data)
     left = (found.energy - data.energies) / data.sizes
     crystals = np.array(data.info("mptrj_traj_id"))
@@ -100,7 +90,7 @@ def errors(part: np.ndarray, left: np.ndarray, fitted: np.ndarray, forces: list,
 def finetuned(task: str, given) -> dict:
     """v2 before (E0 refitted), after, and the same network from random weights on the same structures."""
     train, valid, test = parts(task, given.scale)
-    base = atomlab.load(weights("v2"), device="cpu")
+    base = atomlab.load(gptff_weights("v2"), device="cpu")
     arm = partial(tuned, base, train, valid, threads=given.threads, steps=STEPS[given.scale], batch=BATCH)
     after, told = arm("naive")
     scratch, _ = arm("scratch")

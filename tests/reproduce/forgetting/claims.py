@@ -1,0 +1,132 @@
+"""What the MACE-MP-0 paper found about fine-tuning and forgetting, and the words for what we found on small tasks."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+TITLE = "From scratch, base, fine-tuned, and what is forgotten (MACE-MP-0, III and C.2)"
+TASKS = {"si": "Si", "ge": "Ge", "li": "Li", "mo": "Mo", "c5h4": "C5H4"}
+ARMS = {"scratch": "0.75", "base": "0.3", "naive": "tab:blue", "replay": "tab:orange"}
+FORCES = "forces_rmse_eV_A"
+
+
+def _mean(rows: dict[str, dict], name: str, get) -> float:
+    """The geometric mean over seeds (and over what else `get` gives)."""
+    values = [x for key, row in rows.items() if re.fullmatch(rf"{name}-\d+", key) for x in get(row["values"])]
+    if not values:
+        raise KeyError(name)
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def _error(rows: dict[str, dict], task: str, arm: str) -> float:
+    return 1e3 * _mean(rows, f"{task}-{arm}", lambda v: [v["test"][FORCES]])
+
+
+def _task(task: str):
+    def ours(rows: dict[str, dict]) -> str:
+        v = {arm: _error(rows, task, arm) for arm in ARMS}
+        words = ", ".join(f"{arm} {value:.0f}" for arm, value in v.items())
+        return f"{words}: scratch / naive = {v['scratch'] / v['naive']:.1f}"
+
+    return ours
+
+
+def _gain(rows: dict[str, dict]) -> str:
+    gains = {task: _error(rows, task, "scratch") / _error(rows, task, "naive") for task in TASKS}
+    below = sum(_error(rows, task, "base") < _error(rows, task, "scratch") for task in TASKS)
+    return f"{min(gains.values()):.1f} to {max(gains.values()):.1f} times; the base alone beats scratch on {below} of 5"
+
+
+def _forgotten(own: bool, kind: str):
+    """Of all tasks the geometric mean of the ratio on the base's own ground, or on the other tasks."""
+
+    def get(values: dict) -> list[float]:
+        return [x[kind] for name, x in values["forgetting"].items() if (name == "own") == own]
+
+    def ours(rows: dict[str, dict]) -> str:
+        parts = []
+        for arm in ("naive", "replay"):
+            each = [_mean(rows, f"{task}-{arm}", get) for task in TASKS]
+            parts.append(f"{arm} {math.exp(sum(map(math.log, each)) / len(each)):.2f} "
+                         f"({min(each):.2f} to {max(each):.2f})")  # fmt: skip
+        return ", ".join(parts)
+
+    return ours
+
+
+def _target(rows: dict[str, dict]) -> str:
+    ratios = [_error(rows, task, "replay") / _error(rows, task, "naive") for task in TASKS]
+    return f"replay / naive {min(ratios):.2f} to {max(ratios):.2f}"
+
+
+def _level(what: str, narrow: bool = False):
+    def ours(rows: dict[str, dict]) -> str:
+        v = rows["level-gfn2-b3lyp"]["values"]
+        if what == "forgetting":
+            return ", ".join(f"{arm} {v[arm][what]['own']['forces']:.2f}" for arm in ("naive", "replay"))
+        arms = ("naive", "replay", "replay-narrow") if narrow else ("scratch", "base", "naive", "replay")
+        return ", ".join(f"{arm} {1e3 * v[arm]['test'][what]:.3g}" for arm in arms)
+
+    return ours
+
+
+def _published(rows: dict[str, dict]) -> str:
+    parts = []
+    for arm in ("naive", "replay"):
+        v = rows[f"gptff-ge-{arm}"]["values"]
+        other = [x["forces"] for name, x in v["forgetting"].items() if name != "own"]
+        mean = math.exp(sum(map(math.log, other)) / len(other))
+        own = v["forgetting"]["own"]["forces"]
+        parts.append(f"{arm}: Ge {1e3 * v['test'][FORCES]:.0f} meV/Å, own ground {own:.2f}, other tasks {mean:.2f}")
+    return "; ".join(parts)
+
+
+CLAIMS = [
+    *[(f"force RMSE (meV/Å) on {name}", "no such number", _task(task)) for task, name in TASKS.items()],
+    ("force RMSE from scratch / fine-tuned", "4 to 10 times; the base alone often as good as scratch", _gain),
+    ("forgetting of forces on the other tasks, RMSE(fine-tuned) / RMSE(base)", "naive about 4.0, replay 1.1 to 1.4",
+     _forgotten(False, "forces")),
+    ("the same, median over the structures", "(box plots)", _forgotten(False, "median")),
+    ("on the base's own ground (another measure)", "no such number", _forgotten(True, "forces")),
+    ("the same, median over the structures", "no such number", _forgotten(True, "median")),
+    ("force RMSE on the task itself", "about equal", _target),
+    ("GFN2-xTB to B3LYP/6-31G, 40 structures of C5H4: force RMSE (meV/Å)",
+     "a new level too (r2SCAN energies: scratch 543, naive 162, replay 32 meV)", _level(FORCES)),
+    ("the same: energy MAE (meV/atom)", "the same", _level("energy_mae_eV_atom")),
+    ("the same: forgetting of forces at GFN2-xTB", "no such number", _level("forgetting")),
+    ("force RMSE there where replay's steps (`narrow`) have as many structures in all as naive's, half of them new",
+     "no such number", _level(FORCES, narrow=True)),
+    ("GPTFF v2 on germanium, naive and replayed with its own labels", "no such number", _published),
+]  # fmt: skip
+
+
+def figure(rows: dict[str, dict], path: Path) -> None:
+    """Force errors by task and arm; the forgetting of each fine-tuned model on its own ground and the other tasks."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(10, 3.6), layout="constrained")
+    canvas = FigureCanvasAgg(picture)
+    left, right = picture.subplots(1, 2, width_ratios=(3, 2))
+    for k, (arm, colour) in enumerate(ARMS.items()):
+        places = [(n, task) for n, task in enumerate(TASKS) if f"{task}-{arm}-0" in rows]
+        heights = [_error(rows, task, arm) for _, task in places]
+        bars = left.bar([n + 0.21 * (k - 1.5) for n, _ in places], heights, 0.2, color=colour, label=arm)
+        left.bar_label(bars, fmt="%.0f", fontsize=7)
+    left.set(yscale="log", ylabel="force RMSE on the task's test set (meV/Å)")
+    left.set_xticks(range(len(TASKS)), TASKS.values())
+    left.legend(fontsize=8, ncols=2)
+    for arm, shift in (("naive", -0.12), ("replay", 0.12)):
+        for n, task in enumerate(TASKS):
+            lost = rows.get(f"{task}-{arm}-0", {}).get("values", {}).get("forgetting", {})
+            for name, x in lost.items():
+                mark = {"marker": "D", "facecolor": "white"} if name == "own" else {"marker": "o"}
+                right.scatter(n + shift, x["forces"], edgecolor=ARMS[arm], **{"facecolor": ARMS[arm]} | mark)
+    right.axhline(1.0, color="0.6", lw=0.8)
+    right.set(yscale="log", ylabel="forces: RMSE(fine-tuned) / RMSE(base)")
+    right.set_title("open: the base's own ground; filled: other tasks", fontsize=9)
+    right.set_xticks(range(len(TASKS)), [f"tuned\non {name}" for name in TASKS.values()])
+    right.yaxis.set_major_formatter("{x:g}")
+    canvas.print_png(str(path))
