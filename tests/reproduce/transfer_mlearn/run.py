@@ -40,7 +40,7 @@ KINDS = {
 }
 RATES = {"mace": (0.003, 0.01, 0.03), "dimenetpp": (0.001, 0.003, 0.01)}
 ARMS = ("transfer", "scratch")
-BATCH = {"mace": 2, "dimenetpp": 1}  # structures per step: DimeNet++ costs three times as much
+BASE_BATCH, BATCH = 2, {"mace": 2, "dimenetpp": 1}  # structures per step: DimeNet++ costs three times as much
 LEARNING = {"energy_weight": 0.0, "forces_weight": 1.0, "energy_stage": 0.0}
 SCALES = {
     "small": {
@@ -90,7 +90,7 @@ class Study:
         return self.kept("base", self._base)
 
     def _base(self):
-        train, steps, batch = self.si.train, self.scale["base_steps"][self.kind], BATCH[self.kind]
+        train, steps = self.si.train, self.scale["base_steps"][self.kind]
         with tempfile.TemporaryDirectory() as folder:
             run = atomlab.train(
                 self.kind,
@@ -98,8 +98,8 @@ class Study:
                 config=KINDS[self.kind],
                 directory=Path(folder) / "run",
                 valid_data=self.si.valid,
-                batch_structures=batch,
-                epochs=max(1, round(steps * batch / len(train))),
+                batch_structures=BASE_BATCH,
+                epochs=max(1, round(steps * BASE_BATCH / len(train))),
                 learning_rate=RATES[self.kind][1],
                 threads=self.given.threads,
                 **LEARNING,
