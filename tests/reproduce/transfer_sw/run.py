@@ -5,8 +5,8 @@
 The transfer learning paper (Röcken, Zavadlav; Figs. 2 to 4) does this with DimeNet++ and Stillinger-Weber parameters of
 its own; here the base is the embedded MACE `si-base` and the data the embedded `sw-ge` (64 atoms, 300 to 3600 K, a box
 for each temperature). Every third frame is the test set, 20 others choose the weights that are kept. Both arms have the
-same number of steps (small: 500, paper: 10,000); the learning rate of each is chosen once, at 10 frames with seed 0, on
-the validation errors.
+same number of steps (small: 500 of two frames, paper: 10,000 of five); the learning rate of each is chosen once, at 10
+frames with seed 0, on the validation errors.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ ARMS = ("transfer", "scratch")
 SIZES = {"small": (1, 10, 50), "paper": (1, 5, 10, 25, 50, 100)}
 SEEDS = {"small": 3, "paper": 5}
 STEPS = {"small": 500, "paper": 10_000}
+BATCH = {"small": 2, "paper": 5}
 RATES = (0.003, 0.01, 0.03)
 TEMPERATURE, CELLS = 2000.0, 2
 
@@ -51,8 +52,8 @@ class Study:
     def trained(self, arm: str, frames, seed: int, rate: float):
         """The model of one arm, and its errors on the validation frames."""
         config = {"learning_rate": rate, "seed": seed}
-        steps = STEPS[self.given.scale]
-        return tuned("si-base", frames, self.valid, arm, self.given.threads, steps, min(5, len(frames)), **config)
+        steps, batch = STEPS[self.given.scale], min(BATCH[self.given.scale], len(frames))
+        return tuned("si-base", frames, self.valid, arm, self.given.threads, steps, batch, **config)
 
     def chosen(self, arm: str) -> dict:
         """The learning rate of an arm: the one with the lowest force error on the validation frames."""
