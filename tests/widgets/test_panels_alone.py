@@ -8,22 +8,20 @@ import numpy as np
 import pytest
 
 from atomlab.data import read
-from atomlab_widgets.hub import Hub
 from atomlab_widgets.panels import DatasetPanel, FinetunePanel, MDPanel, RunsPanel
 from atomlab_widgets.panels.base import hub_of
 from atomlab_widgets.session import Session
 from atomlab_widgets.view3d import View3D
 
-from .fake_runs import FakeClient, germanium
+from . import fake_lab
+from .fake_runs import germanium
 
 
 @pytest.fixture
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     monkeypatch.setattr(View3D, "load", lambda self: None)  # no nglview here: a browser test draws it
-    made = Session(tmp_path / "runs")
-    hub = Hub(made, FakeClient(tmp_path / "runs"))
-    made.resources.append(hub)
-    hub.source.give("sw-ge", read(germanium()))
+    made = fake_lab.session(tmp_path / "runs")
+    hub = hub_of(made)
     hub.source.load("sw-ge").join(20)
     yield made
     hub.book.close()
@@ -91,3 +89,18 @@ def test_the_suggested_numbers_are_those_of_the_finetune_panel(session: Session)
     hub_of(session).source.load("sw-ge").join(20)
     values = FinetunePanel(session, view=False).values()
     assert (values["train"], values["valid"]) == (10, 40)
+
+
+def test_brushed_bars_are_the_frames_of_the_table(session: Session) -> None:
+    panel = DatasetPanel(session)
+    panel.load()
+    panel.refresh()
+    for k, name in enumerate(("energy", "force", "nearest")):
+        bars = panel.fig.data[k]
+        for picked in ([0, 1], [len(bars.x) - 1], [2, 3, 4]):
+            for other in range(3):  # the page tells all three histograms
+                panel._brushed(other, picked if other == k else [])
+            assert len(panel.table.order) == sum(bars.y[i] for i in picked), name
+    for other in range(3):
+        panel._brushed(other, [])
+    assert len(panel.table.order) == 12

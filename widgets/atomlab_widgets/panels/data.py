@@ -39,7 +39,9 @@ class DatasetPanel(Panel):
         )
         self.table.observe(guarded(lambda _: self._fill(), self.session.report), "sort")
         self.about = html("", "al-quiet")
-        self._filter, self._brush, self._shown = "", {}, None
+        self._filter, self._shown = "", None
+        self._brush: dict[str, tuple[float, float]] = {}
+        self._picked: dict[str, tuple[float, float]] = {}
         self._asked: Any = None
         self._dividing, self._parts = False, ""  # whether split and E0 are shown, and what they are
         self.hub.source.on(lambda: self._arrived())
@@ -157,7 +159,7 @@ class DatasetPanel(Panel):
         keep = np.ones(len(rows), dtype=bool)
         for name, (low, high) in self._brush.items():
             values = getattr(c, name)
-            keep &= (values >= low) & (values <= high)
+            keep &= np.isfinite(values) & (values >= low) & (values < high)
         for word in self._filter.lower().split():
             keep &= np.array([word in " ".join(self._cells(i)).lower() for i in rows], dtype=bool)
         rows = rows[keep]
@@ -227,20 +229,26 @@ class DatasetPanel(Panel):
                 dragmode="select", selectdirection="h", margin={"l": 44, "r": 8, "t": 6, "b": 40}, bargap=0
             )
         plots.keep(self.fig)
-        for k, (name, _) in enumerate(HISTOGRAMS):
+        for k in range(len(HISTOGRAMS)):
             self.fig.data[k].on_selection(
-                guarded(lambda trace, points, selector, name=name: self._brushed(name, selector), self.session.report)
+                guarded(lambda trace, points, selector, k=k: self._brushed(k, points.point_inds), self.session.report)
             )
-            self.fig.data[k].on_deselect(
-                guarded(lambda trace, points, name=name: self._brushed(name, None), self.session.report)
-            )
+            self.fig.data[k].on_deselect(guarded(lambda trace, points, k=k: self._brushed(k, []), self.session.report))
         self.picture.children = (self.fig,)
 
-    def _brushed(self, name: str, selector: Any) -> None:
-        span = getattr(selector, "xrange", None)
-        self._brush = {name: (min(span), max(span))} if span else {}
-        self._fill()
-        self.draw()
+    def _brushed(self, k: int, bars: list[int]) -> None:
+        """The bars of histogram `k` that were brushed. Plotly tells all three, one after the other, and only the first
+        one's range: so what counts are the bars."""
+        self._picked = {} if k == 0 else self._picked
+        if bars:
+            trace = self.fig.data[k]
+            half = trace.width[0] / 2
+            end = np.inf if max(bars) == len(trace.x) - 1 else trace.x[max(bars)] + half
+            self._picked[HISTOGRAMS[k][0]] = (-np.inf if min(bars) == 0 else trace.x[min(bars)] - half, end)
+        if k == len(HISTOGRAMS) - 1:
+            self._brush = self._picked
+            self._fill()
+            self.draw()
 
     def draw_picture(self) -> None:
         c = self.hub.source.columns
