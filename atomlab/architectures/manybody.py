@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..graph import Graph, Needs
 from ..kernels import (
-    edge_lengths,
     many_body_spherical,
     many_body_three,
     many_body_two,
     spherical_harmonics,
-    tanh_cutoff,
-    triplet_cosines,
+    tanh_powers,
+    triplet_powers,
 )
+from .triangles import Geometry, degree_table
 
 __all__ = ["ManyBody", "default_functions", "tanh_network"]
 
+BONDS = ("two", "pair", "spherical")
 ORDER = ("single", "two", "spherical", "three", "pair")
 SETTINGS = {
     "single": set(),
@@ -74,28 +75,39 @@ class ManyBody(nn.Module):
         self.cutoff, self.key, self.strength, self.gaussian = cutoff, (cutoff, side), strength, gaussian
         self.of = {kind: [row for row in self.rows if row["kind"] == kind] for kind in ORDER}
         self.size = len(self.rows)
-        self.l_max = max((row["degree"] for row in self.of["spherical"]), default=0)
+        degrees = [row["degree"] for row in self.of["spherical"]]
+        self.l_max = max(degrees, default=0)
+        self.register_buffer("table", degree_table(degrees), persistent=False)
+        signs = {"two": -1, "pair": 0, "spherical": 1}  # of the powers
+        self.powers = tuple((signs[k] * row.get("power", 0), row["cutoff"]) for k in BONDS for row in self.of[k])
+        # equation 7 is symmetric in j and k: half the sum, doubled
+        self.triangles = tuple(
+            (-row["power"],) * 3 + (2.0, 1.0, row["degree"], row["cutoff"]) for row in self.of["three"]
+        )
         self.pair_network: nn.Sequential | None = None
         if self.of["pair"]:
             self.pair_network = tanh_network([*pair_sizes, len(self.of["pair"])])
             reach = max(row["cutoff"] for row in self.of["pair"])
             self.register_buffer("centres", torch.linspace(0.5, reach, pair_sizes[0] - 5), persistent=False)
 
-    def radial(self, graph: Graph) -> dict[str, Tensor]:
+    def radial(self, graph: Graph) -> dict[str, Any]:
         """Everything that depends on the structure alone, for `forward`."""
-        d, edges = graph.vectors(self.cutoff), graph.edges[self.cutoff]
-        r = edge_lengths(d)
-        out = {"i": edges.i, "j": edges.j}
+        geometry = Geometry(graph, self.cutoff, self.key)
+        edges, r = geometry.edges, geometry.r
+        two, pair, spherical = tanh_powers(r, self.powers).split([len(self.of[k]) for k in BONDS], dim=1)
+        out = {"i": edges.i, "j": edges.j, "geometry": geometry}
         if self.of["two"]:
-            out["two"] = torch.stack([_power(r, -row["power"], row["cutoff"]) for row in self.of["two"]], dim=1)
+            out["two"] = two
         if self.of["pair"]:
-            envelope = torch.stack([tanh_cutoff(r, row["cutoff"]) for row in self.of["pair"]], dim=1)
-            out["pair"] = self._pairs(graph, r, edges.i, edges.j, edges.reverse) * envelope
+            out["pair"] = self._pairs(graph, r, edges.i, edges.j, edges.reverse) * pair
         if self.of["spherical"]:
-            out["spherical"] = torch.stack([_power(r, row["power"], row["cutoff"]) for row in self.of["spherical"]], 1)
-            out["angular"] = self._angular(d, r)
+            y = spherical_harmonics(geometry.unit, self.l_max)
+            out["spherical"] = spherical
+            out["angular"] = (y @ self.table).view(*spherical.shape, 2 * self.l_max + 1)
         if self.of["three"]:
-            out.update(self._three(graph, d, r))
+            t = geometry.triangles
+            out["three"] = triplet_powers(t.first, t.second, self.triangles)
+            out |= {"ti": edges.i[t.a], "tj": edges.j[t.a], "tk": edges.j[t.b]}
         return out
 
     def _pairs(self, graph: Graph, r: Tensor, i: Tensor, j: Tensor, reverse: Tensor) -> Tensor:
@@ -121,31 +133,7 @@ class ManyBody(nn.Module):
         place[other] = place[reverse[other]]
         return self.pair_network(bond).index_select(0, place)
 
-    def _angular(self, d: Tensor, r: Tensor) -> Tensor:
-        """Harmonics of every spherical function (E, V, M), zero beyond its own 2l + 1."""
-        y = spherical_harmonics(d / r[:, None], self.l_max)
-        width = 2 * self.l_max + 1
-        columns = []
-        for row in self.of["spherical"]:
-            part = y[:, row["degree"] ** 2 : (row["degree"] + 1) ** 2]
-            columns.append(torch.nn.functional.pad(part, (0, width - part.shape[1])))
-        return torch.stack(columns, dim=1)
-
-    def _three(self, graph: Graph, d: Tensor, r: Tensor) -> dict[str, Tensor]:
-        t, edges = graph.triplets[self.key], graph.edges[self.cutoff]
-        once = t.a < t.b  # equation 7 is symmetric in j and k: half the sum, doubled
-        a, b = t.a[once], t.b[once]
-        opposite = d.index_select(0, b) - d.index_select(0, a)
-        r_jk = torch.sqrt((opposite * opposite).sum(1) + 1e-12)
-        bend = 2 + triplet_cosines(d, r, a, b)
-        columns = []
-        for row in self.of["three"]:
-            side = _power(r, -row["power"], row["cutoff"])
-            sides = side.index_select(0, a) * side.index_select(0, b) * _power(r_jk, -row["power"], row["cutoff"])
-            columns.append(2 * bend.pow(row["degree"]) * sides)
-        return {"three": torch.stack(columns, dim=1), "ti": edges.i[a], "tj": edges.j[a], "tk": edges.j[b]}
-
-    def forward(self, radial: Mapping[str, Tensor], coefficients: Tensor) -> Tensor:
+    def forward(self, radial: Mapping[str, Any], coefficients: Tensor) -> Tensor:
         """D (A, size) in eV for coefficients (A, size), in the order single, two, spherical, three, pair."""
         split = dict(zip(ORDER, coefficients.split([len(self.of[kind]) for kind in ORDER], dim=1)))
         i, j = radial["i"], radial["j"]
@@ -168,10 +156,6 @@ def tanh_network(sizes: Sequence[int]) -> nn.Sequential:
     for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
-
-
-def _power(r: Tensor, power: int, cutoff: float) -> Tensor:
-    return r.pow(power) * tanh_cutoff(r, cutoff)
 
 
 def _checked(row: Mapping[str, Any]) -> dict[str, Any]:

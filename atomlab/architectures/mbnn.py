@@ -117,12 +117,13 @@ class MBNN(Trainable):
             )
         return asked
 
-    def forward(self, graph: Graph, radial: Mapping[str, Tensor] | None = None) -> Terms:
+    def forward(self, graph: Graph, radial: Mapping[str, Any] | None = None) -> Terms:
         """`radial`: what `functions.radial(graph)` gave, where a wrapper has computed it already."""
         species = self.species(graph)
-        inputs = (self.descriptors(graph, species) - self.mean[species]) / self.spread[species]
-        coefficients = self.networks(inputs, species)
-        terms = self.functions(self.functions.radial(graph) if radial is None else radial, coefficients)
+        radial = self.functions.radial(graph) if radial is None else radial
+        found = self.descriptors(graph, species, radial["geometry"])
+        coefficients = self.networks((found - self.mean[species]) / self.spread[species], species)
+        terms = self.functions(radial, coefficients)
         energy, atoms = self.total(graph, species, terms.sum(1))
         return Terms(energy, atoms, features=coefficients, readout=terms)
 

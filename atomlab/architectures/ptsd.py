@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -18,14 +17,14 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..graph import Graph
 from ..kernels import (
-    edge_lengths,
     safe_norm,
     segment_sum,
     spherical_harmonics,
-    tanh_cutoff,
+    tanh_powers,
     torsion_cosines,
-    triplet_cosines,
+    triplet_powers,
 )
+from .triangles import Geometry, degree_table
 
 __all__ = ["Descriptors", "default_descriptors"]
 
@@ -37,6 +36,7 @@ KINDS = {
     "S5": ("n", "m", "p", "L"),
     "S6": ("n", "m", "p", "zeta", "lam"),
 }
+BLOCKS = (("S1",), ("S2",), ("S3", "S4"), ("S5",), ("S6",))  # computed together
 NEIGHBOURS = {"S1": 1, "S2": 1, "S3": 2, "S4": 2, "S5": 2, "S6": 3}
 
 
@@ -53,17 +53,6 @@ def default_descriptors(pair_cutoff: float = 5.0, triple_cutoff: float = 4.0) ->
     rows += [{"kind": "S5", "n": 0, "m": 0, "p": 0, "L": L, "cutoff": triple_cutoff} for L in (1, 2)]
     rows.append({"kind": "S6", "n": 0, "m": 0, "p": 0, "zeta": 1, "lam": 1, "cutoff": 0.75 * triple_cutoff})
     return rows
-
-
-@dataclass(frozen=True)
-class _Geometry:
-    """What the descriptors of one graph share: lengths, harmonics, triplets and quadruplets with their species."""
-
-    i: Tensor
-    r: Tensor
-    d: Tensor
-    species: Tensor
-    size: int
 
 
 class Descriptors(nn.Module):
@@ -85,86 +74,110 @@ class Descriptors(nn.Module):
             self.register_buffer(f"group{n}", table, persistent=False)
         self.count = sum(self.groups[NEIGHBOURS[row["kind"]]] for row in self.rows)
         self.l_max = max((row.get("L", 0) for row in self.rows), default=0)
+        self.of = {kinds: [row for row in self.rows if row["kind"] in kinds] for kinds in BLOCKS}
+        pairs, norms, angles, turns, torsions = self.of.values()
+        self.powers = tuple((row["n"], row["cutoff"]) for row in pairs + norms)
+        self.powers += tuple((row[x], row["cutoff"]) for row in torsions for x in ("n", "m", "p"))
+        self.triangles = tuple(_triangle(row) for row in angles + turns)
+        self.register_buffer("order", self._order(), persistent=False)
+        # of f_c = tanh^3 / 2 for each length, and of the angular part
+        self.register_buffer("scale", torch.tensor([_factor(row) for row in angles + turns]), persistent=False)
+        for name, rows in (("norms", norms), ("turns", turns)):
+            self.register_buffer(name, _padded(degree_table([row["L"] for row in rows]), self.l_max), persistent=False)
 
-    def forward(self, graph: Graph, species: Tensor) -> Tensor:
-        """graph: with edges of the cutoff and triplets of the key; species (A,): index of each atom's element."""
-        d = graph.vectors(self.cutoff)
-        edges = graph.edges[self.cutoff]
-        base = _Geometry(edges.i, edge_lengths(d), d, species.index_select(0, edges.j), len(species))
-        harmonics = spherical_harmonics(d / base.r[:, None], self.l_max) if self.l_max else None
-        kinds = {row["kind"] for row in self.rows}
-        three = self._triples(graph, base) if kinds & {"S3", "S4", "S5", "S6"} else None
-        four = self._quadruples(base, three) if "S6" in kinds else None
-        columns = []
-        for row in self.rows:
-            if row["kind"] in ("S1", "S2"):
-                columns.append(self._pairs(row, base, harmonics))
-            elif row["kind"] == "S6":
-                columns.append(self._torsion(row, base, four))
-            else:
-                columns.append(self._angle(row, base, three, harmonics))
-        return torch.cat(columns, dim=1)
+    def _order(self) -> Tensor:
+        """Which column of the blocks each column of the result is."""
+        place = {}
+        for kinds in BLOCKS:
+            for n, row in enumerate(self.rows):
+                if row["kind"] in kinds:
+                    size = self.groups[NEIGHBOURS[row["kind"]]]
+                    place[n] = range(begin := sum(len(p) for p in place.values()), begin + size)
+        return torch.tensor([c for n in range(len(self.rows)) for c in place[n]])
 
-    def _pairs(self, row: Mapping[str, Any], g: _Geometry, harmonics: Tensor | None) -> Tensor:
-        radial = _radial(g.r, row["n"], row["cutoff"])
-        target = g.i * self.n_species + g.species
-        if row["kind"] == "S1":
-            return segment_sum(radial, target, g.size * self.n_species).view(g.size, -1)
-        L = row["L"]
-        moments = segment_sum(radial[:, None] * harmonics[:, L * L : (L + 1) ** 2], target, g.size * self.n_species)
-        return safe_norm(moments).view(g.size, -1)
+    def forward(self, graph: Graph, species: Tensor, geometry: Geometry | None = None) -> Tensor:
+        """graph: with edges of the cutoff and triplets of the key; species (A,): index of each atom's element.
 
-    def _triples(self, graph: Graph, g: _Geometry) -> dict[str, Tensor]:
-        t = graph.triplets[self.key]
-        once = t.a < t.b  # the sums are symmetric in j and k, or made so below
-        a, b = t.a[once], t.b[once]
-        opposite = g.d.index_select(0, b) - g.d.index_select(0, a)
-        return {
-            "a": a,
-            "b": b,
-            "all_a": t.a,
-            "all_b": t.b,
-            "cos": triplet_cosines(g.d, g.r, a, b),
-            "opposite": torch.sqrt((opposite * opposite).sum(1) + 1e-12),
-            "target": g.i[a] * self.groups[2] + self.group2[g.species[a], g.species[b]],
-        }
+        geometry: of that graph, where it is known already.
+        """
+        g = Geometry(graph, self.cutoff, self.key) if geometry is None else geometry
+        pairs, norms, angles, turns, torsions = self.of.values()
+        sizes = [len(pairs), len(norms), 3 * len(torsions)]
+        single, moments, sides = (0.5 * tanh_powers(g.r, self.powers)).split(sizes, dim=1)
+        other = species.index_select(0, g.edges.j)
+        target, size = g.edges.i * self.n_species + other, len(species) * self.n_species
+        y = spherical_harmonics(g.unit, self.l_max) if self.l_max else None
+        blocks = []
+        if pairs:
+            blocks.append(self._block(segment_sum(single, target, size), len(species)))
+        if norms:
+            blocks.append(self._block(_norms(moments, y @ self.norms, target, size), len(species)))
+        if angles or turns:
+            blocks += self._angles(g, y, other, len(species))
+        if torsions:
+            blocks.append(self._block(self._torsions(graph, g, sides, other, len(species)), len(species)))
+        return torch.cat(blocks, dim=1).index_select(1, self.order)
 
-    def _angle(self, row: Mapping[str, Any], g: _Geometry, t: Mapping[str, Tensor], harmonics: Tensor | None) -> Tensor:
-        a, b = t["a"], t["b"]
-        n, m = (_radial(g.r, row[x], row["cutoff"]) for x in ("n", "m"))
-        weight = n[a] * m[b] + n[b] * m[a]
-        if "p" in row:
-            weight = weight * _radial(t["opposite"], row["p"], row["cutoff"])
-        if row["kind"] == "S5":
-            L = slice(row["L"] ** 2, (row["L"] + 1) ** 2)
-            both = harmonics[:, L].index_select(0, a) + harmonics[:, L].index_select(0, b)
-            moments = segment_sum(weight[:, None] * both, t["target"], g.size * self.groups[2])
-            return safe_norm(moments).view(g.size, -1)
-        weight = weight * 2.0 ** (1 - row["zeta"]) * (1 + row["lam"] * t["cos"]).pow(row["zeta"])
-        return segment_sum(weight, t["target"], g.size * self.groups[2]).view(g.size, -1)
+    def _block(self, sums: Tensor, atoms: int) -> Tensor:
+        """(A groups, V) to (A, V groups)."""
+        return sums.view(atoms, -1, sums.shape[1]).transpose(1, 2).reshape(atoms, -1)
 
-    def _quadruples(self, g: _Geometry, t: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        reach = max(row["cutoff"] for row in self.rows if row["kind"] == "S6")
+    def _angles(self, g: Geometry, y: Tensor | None, other: Tensor, atoms: int) -> list[Tensor]:
+        t, (angles, turns) = g.triangles, list(self.of.values())[2:4]
+        group = self.group2[other.index_select(0, t.a), other.index_select(0, t.b)]
+        target, size = g.edges.i.index_select(0, t.a) * self.groups[2] + group, atoms * self.groups[2]
+        weights = self.scale * triplet_powers(t.first, t.second, self.triangles)
+        plain, turned = weights.split([len(angles), len(turns)], dim=1)
+        blocks = [self._block(segment_sum(plain, target, size), atoms)] if angles else []
+        if turns:
+            of_edges = y @ self.turns
+            both = of_edges.index_select(0, t.a) + of_edges.index_select(0, t.b)
+            blocks.append(self._block(_norms(turned, both, target, size), atoms))
+        return blocks
+
+    def _torsions(self, graph: Graph, g: Geometry, sides: Tensor, other: Tensor, atoms: int) -> Tensor:
+        a, b, c = self._quadruples(graph, g)
+        group = self.group3[other[a], other[b], other[c]]
+        cosine = torsion_cosines(*(g.d.index_select(0, x) for x in (a, b, c)))
+        rows = list(self.of.values())[4]
+        angle = [2.0 ** (1 - row["zeta"]) * (1 + row["lam"] * cosine).pow(row["zeta"]) for row in rows]
+        n, m, p = (sides[:, k::3].index_select(0, x) for k, x in enumerate((a, b, c)))
+        return segment_sum(
+            torch.stack(angle, 1) * n * m * p, g.edges.i[a] * self.groups[3] + group, atoms * self.groups[3]
+        )
+
+    def _quadruples(self, graph: Graph, g: Geometry) -> tuple[Tensor, Tensor, Tensor]:
+        """All ordered triples of different edges of a centre within the torsions' reach."""
+        t, reach = graph.triplets[self.key], max(row["cutoff"] for row in self.rows if row["kind"] == "S6")
         near = (g.r < reach).detach()
-        keep = near[t["all_a"]] & near[t["all_b"]]
-        a, b = t["all_a"][keep], t["all_b"][keep]
+        keep = near[t.a] & near[t.b]
+        a, b = t.a[keep], t.b[keep]
         first, second = _join(a)
         a, b, c = a[first], b[first], b[second]
         distinct = b != c
-        a, b, c = a[distinct], b[distinct], c[distinct]
-        index = self.group3[g.species[a], g.species[b], g.species[c]]
-        vectors = (g.d.index_select(0, x) for x in (a, b, c))
-        return {"a": a, "b": b, "c": c, "cos": torsion_cosines(*vectors), "target": g.i[a] * self.groups[3] + index}
-
-    def _torsion(self, row: Mapping[str, Any], g: _Geometry, q: Mapping[str, Tensor]) -> Tensor:
-        n, m, p = (_radial(g.r, row[x], row["cutoff"]) for x in ("n", "m", "p"))
-        angle = 2.0 ** (1 - row["zeta"]) * (1 + row["lam"] * q["cos"]).pow(row["zeta"])
-        weight = angle * n[q["a"]] * m[q["b"]] * p[q["c"]]
-        return segment_sum(weight, q["target"], g.size * self.groups[3]).view(g.size, -1)
+        return a[distinct], b[distinct], c[distinct]
 
 
-def _radial(r: Tensor, power: int, cutoff: float) -> Tensor:
-    return 0.5 * tanh_cutoff(r, cutoff) * r.pow(power)
+def _norms(weight: Tensor, y: Tensor, target: Tensor, size: int) -> Tensor:
+    """|Σ weight y| over the components of each function: weight (N, V), y (N, V M), result (size, V)."""
+    functions = weight.shape[1]
+    terms = weight[:, :, None] * y.view(len(y), functions, y.shape[1] // functions)
+    return safe_norm(segment_sum(terms.flatten(1), target, size).view(size, functions, -1))
+
+
+def _triangle(row: Mapping[str, Any]) -> tuple:
+    """A row of `triplet_powers`."""
+    scale, zeta = (row["lam"], row["zeta"]) if "zeta" in row else (0.0, 0)
+    return row["n"], row["m"], row.get("p"), 1.0, float(scale), zeta, row["cutoff"]
+
+
+def _factor(row: Mapping[str, Any]) -> float:
+    return (0.125 if "p" in row else 0.25) * 2.0 ** (1 - row.get("zeta", 1))
+
+
+def _padded(table: Tensor, l_max: int) -> Tensor:
+    """The table for all harmonics up to l_max."""
+    return nn.functional.pad(table, (0, 0, 0, (l_max + 1) ** 2 - len(table)))
 
 
 def _join(sorted_key: Tensor) -> tuple[Tensor, Tensor]:

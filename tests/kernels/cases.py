@@ -172,6 +172,14 @@ CASES = [
     Case("edge_convolution", "large", convolutions(2_000, 50_000, 0, 1, 1)),
 ]
 
-from . import cases_layers, cases_orbitals, cases_radial, cases_tiny, cases_waves  # noqa: E402 (made of what stands above)
+from . import (  # noqa: E402 (made of what stands above)
+    cases_layers,
+    cases_orbitals,
+    cases_radial,
+    cases_rows,
+    cases_tiny,
+    cases_waves,
+)
 
-CASES += cases_layers.CASES + cases_orbitals.CASES + cases_radial.CASES + cases_tiny.CASES + cases_waves.CASES
+for _cases in (cases_layers, cases_orbitals, cases_radial, cases_rows, cases_tiny, cases_waves):
+    CASES += _cases.CASES

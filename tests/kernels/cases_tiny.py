@@ -14,6 +14,8 @@ from atomlab import kernels
 
 from .cases import Case, Problem, contractions, convolutions, gathers, random, segments
 from .cases_layers import activation, gate, pairs, three_body
+from .cases_rows import OPERATIONS as OF_FORMULAS
+from .cases_rows import drawn
 from .cases_waves import zonal
 
 # of one kind at each end of every operation that sums over edges
@@ -63,20 +65,12 @@ OF_ROWS = {
     "zbl": (shares, between(0.3, 1.5, 5), WIDE, between(0.2, 0.6, 4), ONE, ONE),
     "edge_lengths": (kernels.edge_lengths, normal(5, 3)),
     "triplet_cosines": (lambda d, r: kernels.triplet_cosines(d, r, I, K), normal(5, 3), WIDE),
-    "stillinger_weber_two": (lambda *x: kernels.stillinger_weber_two(*x, 7.0, 0.6, 4.0, 0.5, 1.8), R, ONE, WIDE),
-    "stillinger_weber_three": (
-        lambda *x: kernels.stillinger_weber_three(*x, 1.2, 1.8, -1 / 3), R, R, between(-1, 1, 5), R, WIDE, WIDE,
-    ),
-    "lennard_jones": (lambda *x: kernels.lennard_jones(*x, 4.0), WIDE, R, R),
-    "morse": (lambda *x: kernels.morse(*x, 4.0), R, R, WIDE, R),
     "spherical_bessel": (bessels, between(0.5, 9.0, 4, 7)),
     "zonal_harmonics": (lambda c: kernels.zonal_harmonics(c, 4), between(-1.0, 1.0, 2, 3)),
     "cosine_envelope": (lambda r: kernels.cosine_envelope(r, 4.0), R),
     "gaussian_waves": (lambda *x: kernels.gaussian_waves(*x, I[:5]), R, between(-1.0, -0.2, 4, 3), normal(4, 3)),
     "monomials": (lambda d: kernels.monomials(d, 3), normal(5, 3)),
-    "tanh_cutoff": (kernels.tanh_cutoff, R, WIDE),
     "safe_norm": (kernels.safe_norm, normal(2, 3, 5)),
-    "torsion_cosines": (kernels.torsion_cosines, normal(4, 3), normal(4, 3), normal(4, 3)),
 }  # fmt: skip
 
 OF_EDGES = {
@@ -103,9 +97,10 @@ def _tiny(op: str, name: str, make: Callable[[torch.dtype], Problem], small: boo
 
 
 CASES = [
-    *(_tiny(op, "alone", of(*made), small=op in ("torsion_cosines", "zonal_harmonics")) for op, made in OPS.items()),
+    *(_tiny(op, "alone", of(*made), small=op == "zonal_harmonics") for op, made in OPS.items()),
     *(_tiny("spherical_harmonics", f"l {l}", of(_harmonics(l), normal(5, 3))) for l in (1, 2, 3)),
-    _tiny("tanh_cutoff", "one cutoff", of(lambda r: kernels.tanh_cutoff(r, 1.7), R)),
+    *(_tiny(op, "alone", drawn(op, 5), small=op == "torsion_cosines") for op in OF_FORMULAS if op not in OPS),
+    _tiny("lennard_jones", "one epsilon", of(lambda *x: kernels.lennard_jones(*x, 4.0), WIDE, ONE, R)),
     _tiny("segment_sum", "alone", segments(13, 5, 3, ordered=False)),
     _tiny("segment_sum", "long lists", segments(700, 3, 2)),
     _tiny("segment_sum", "nothing", segments(0, 4, 3), empty=True),

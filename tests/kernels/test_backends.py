@@ -44,6 +44,7 @@ def however_small(monkeypatch):
     """Backends leave to the reference what is too small to pay; here they do not."""
     matrices = pytest.importorskip("atomlab.kernels.cpu.matrices")
     monkeypatch.setattr(matrices, "FEWEST", 0)
+    monkeypatch.setattr(pytest.importorskip("atomlab.kernels.cpu.classical"), "FEWEST", 0)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Kernels for the CPU, compiled by Numba: one file per kind of operation, their loops as templates in `loops/`."""
 
 from . import (
+    classical,
     contraction,
     convolution,
     densities,
@@ -19,6 +20,7 @@ from . import (
 )
 
 __all__ = [
+    "classical",
     "contraction",
     "convolution",
     "densities",

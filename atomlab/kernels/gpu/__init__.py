@@ -1,7 +1,7 @@
 """Kernels for the GPU, in Triton: one file per kind of operation.
 
-Where a formula decides (`formula.py`), the kernels for values, first and second derivatives are made from it: of rows
-by themselves (`pointwise.py`), or of edges, summed over the edges of each atom, bond or sender (`edgewise.py`).
+Where a formula decides (`kernels/formula.py`), the kernels for values, first and second derivatives are made from it:
+of rows by themselves (`pointwise.py`), or of edges, summed over those of each atom, bond or sender (`edgewise.py`).
 
 State: every kernel agrees with the reference under Triton's interpreter (TRITON_INTERPRET=1, on the CPU) and compiles
 to machine code for sm_80 and sm_90. None has run on a GPU yet, and nothing is known of their speed:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..dispatch import implements
+from ..formula import dot, sqrt
 from .device import specified
-from .formula import sqrt, total
 from .pointwise import Input, call
 from .segments import gather
 
 VECTOR, NUMBER = Input(3), Input(1)
-
-
-def dot(a, b):
-    return total(x * y for x, y in zip(a, b))
 
 
 def _length(d):

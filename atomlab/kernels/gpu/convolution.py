@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..dispatch import implements
+from ..formula import total
 from .device import kept, ours, specified
 from .edgewise import Array, Edgewise, term
-from .formula import total
 
 
 def _message(radial, harmonics, features, sign, paths, tables):

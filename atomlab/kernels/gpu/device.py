@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ...errors import notice
 from ..dispatch import OPS
+from ..formula import Node
 from . import INTERPRETED
 
-__all__ = ["INTERPRETED", "REALS", "compiled", "kept", "launch", "ours", "specified", "warps", "wide"]
+__all__ = ["INTERPRETED", "REALS", "compiled", "kept", "launch", "ours", "specified", "spelled", "warps", "wide"]
 
 REALS = {torch.float32: "tl.float32", torch.float64: "tl.float64"}
 UNTRIED = (
@@ -37,6 +38,27 @@ def ours(*tensors: Tensor) -> bool:
         and all(t.dtype == first.dtype and t.device == first.device for t in tensors)
         and (first.device.type == place)
     )
+
+
+_TEXT = {
+    "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}", "neg": "-{0}",
+    "sin": "tl.sin({0})", "cos": "tl.cos({0})", "exp": "tl.exp({0})", "log": "tl.log({0})", "sqrt": "root({0})",
+    "tanh": "tanh({0})", "sigmoid": "sigmoid({0})", "where": "tl.where({0}, {1}, {2})", "less": "{0} < {1}",
+}  # fmt: skip
+
+
+def spelled(node: Node, args: list[str]) -> str:
+    """A node of a formula in Triton's language.
+
+    Numbers stand in the expressions: Triton makes float32 of a Python number that a variable holds, also in a kernel
+    for float64.
+    """
+    if node.kind == "constant":
+        return repr(node.value) if node.value >= 0 else f"({node.value!r})"
+    if node.kind == "bessel":
+        shift, top = node.value
+        return f"spherical_j({args[0]}, {args[1]} + {shift}, {top + shift})"
+    return _TEXT[node.kind].format(*args)
 
 
 @functools.cache

@@ -17,8 +17,8 @@ import triton
 from torch import Tensor
 
 from ..autograd import Rule, apply
+from ..formula import Node, derived, leaf, lines
 from . import device
-from .formula import Node, derived, leaf, lines
 from .rows import rows_of
 
 __all__ = ["Array", "Edgewise", "Term", "term"]
@@ -86,7 +86,7 @@ def _kernel(made: Term, order: int, target: str, there: Sequence[bool], wanted: 
         results += [(array, [next(left) for _ in range(array.columns)]) for array in made.outputs]
     results += [(array, part) for array, part, w in zip(made.inputs, others, wanted) if w]
     results = [(array, part) for array, part in results if array.index == target]
-    body, names, needed = lines([node for _, part in results for node in part])
+    body, names, needed = lines([node for _, part in results for node in part], device.spelled)
     arrays = {f"{letter}{n}": array for letter in "xv" for n, array in enumerate(made.inputs)}
     arrays |= {f"g{n}": array for n, array in enumerate(made.outputs)}
     once, each, used, indices = [], [], [], []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import silu
 
-from .formula import sigmoid
+from ..formula import sigmoid
 from .pointwise import Input, call
 
 __all__ = ["gated", "silu_times"]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ..dispatch import implements
+from ..formula import constant, total
 from ..reference.harmonics import _step as steps
 from .device import specified
-from .formula import constant, total
 from .pointwise import Input, call
 
 

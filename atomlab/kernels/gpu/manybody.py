@@ -1,67 +1,14 @@
-"""Many-body functions: their cutoff and norm, dihedral angles, and sums over neighbours."""
+"""Many-body functions: sums over neighbours."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from ..dispatch import implements
-from .angular import dot
-from .device import ours, specified
+from ..formula import dot
+from .device import ours
 from .edgewise import Array, Edgewise, term
-from .formula import less, power, sqrt, tanh, where
 from .pointwise import Input, call
-
-
-def _cutoff(r, cutoff):
-    x = 1.0 - r[0] / cutoff[0]
-    return [power(tanh(where(less(x, 0.0), 0.0, x)), 3)]
-
-
-@implements("triton", "tanh_cutoff")
-def tanh_cutoff(lengths: Tensor, cutoff: Tensor | float) -> Tensor:
-    end = cutoff if isinstance(cutoff, Tensor) else lengths.new_tensor(cutoff)
-    if end.shape not in ((), lengths.shape):
-        return NotImplemented
-    given = ((lengths, Input(1)), (end, Input(1, shared=end.ndim < lengths.ndim)))
-    found = call(_cutoff, specified("tanh_cutoff"), lengths.numel(), *given)
-    return found if found is NotImplemented else found.view(lengths.shape)
-
-
-def _norm(x, tiny):
-    return [sqrt(dot(x, x) + tiny * tiny) - tiny]
-
-
-@implements("triton", "safe_norm")
-def safe_norm(x: Tensor, tiny: float = 1e-6) -> Tensor:
-    columns = x.shape[-1] if x.ndim else 0
-    if not 0 < columns <= 32:  # all of a row are variables of the kernel
-        return NotImplemented
-
-    def plain(x):
-        return specified("safe_norm")(x, tiny)
-
-    found = call(_norm, plain, x.numel() // columns, (x, Input(columns)), constants=(tiny,))
-    return found if found is NotImplemented else found.view(x.shape[:-1])
-
-
-def _cross(a, b):
-    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-
-
-def _torsion(first, second, third, tiny):
-    step = [y - x for x, y in zip(first, second)]
-    a, b = _cross(first, step), _cross(step, [y - x for x, y in zip(second, third)])
-    return [dot(a, b) / sqrt(dot(a, a) * dot(b, b) + tiny)]
-
-
-@implements("triton", "torsion_cosines")
-def torsion_cosines(first: Tensor, second: Tensor, third: Tensor, tiny: float = 1e-6) -> Tensor:
-    def plain(*x):
-        return specified("torsion_cosines")(*x, tiny)
-
-    given = [(x, Input(3)) for x in (first, second, third)]
-    found = call(_torsion, plain, len(first), *given, constants=(tiny,))
-    return found if found is NotImplemented else found.squeeze(1)
 
 
 def _two(own, other, radial):

@@ -7,10 +7,10 @@ import math
 from torch import Tensor
 
 from ..dispatch import implements
+from ..formula import constant, cos, exp, power
 from ..reference import orbitals as reference
 from .device import ours, specified
 from .edgewise import Array, Edgewise, term
-from .formula import constant, cos, exp, power
 from .pointwise import Input, call
 from .segments import gather
 

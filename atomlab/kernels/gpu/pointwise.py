@@ -1,23 +1,22 @@
-"""Functions of each row by itself: radial functions, harmonics, angles, pair energies.
+"""Functions of each row by itself (see `kernels/rowwise.py`): radial functions, harmonics, angles, pair energies.
 
-One Python function of nodes makes three kernels: the values, the gradient, and the gradient of that. Rows lie
-along a block; the few numbers of a row are variables of the kernel. An input is an array of rows, or one row that all
-share (a trained frequency, say): its gradient is the sum over the rows, first within each block, then of the blocks.
+Rows lie along a block; the few numbers of a row are variables of the kernel. The gradient of an input that all rows
+share is the sum over the rows, first within each block, then of the blocks.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import triton
 from torch import Tensor
 
-from ..autograd import Rule, apply
+from ..autograd import apply
+from ..formula import derived, lines
+from ..rowwise import Formula, Input, Pointwise, formula_of
 from . import device
-from .formula import Node, derived, leaf, lines
 
 __all__ = ["Input", "call"]
 
@@ -36,31 +35,6 @@ def kernel({pointers}, rows, BLOCK: tl.constexpr):
 """
 
 
-@dataclass(frozen=True)
-class Input:
-    """`columns` numbers in each row, or of all rows together (`shared`). Whole numbers have no derivative."""
-
-    columns: int
-    shared: bool = False
-    whole: bool = False
-
-
-class Formula:
-    """function(*inputs, *constants) -> outputs: lists of nodes, the constants numbers."""
-
-    def __init__(self, function: Callable, inputs: tuple[Input, ...], constants: tuple):
-        self.inputs = inputs
-        self.x, self.v = self._nodes("x"), self._nodes("v")
-        self.y: list[Node] = function(*self.x, *constants)
-        self.g = [leaf(f"g0_{c}") for c in range(len(self.y))]
-
-    def _nodes(self, name: str) -> list[list[Node]]:
-        return [[leaf(f"{name}{n}_{c}") for c in range(given.columns)] for n, given in enumerate(self.inputs)]
-
-
-_formula = functools.cache(Formula)
-
-
 @functools.cache
 def _kernel(formula: Formula, order: int, there: Sequence[bool], wanted: Sequence[bool], real: str) -> Any:
     """The kernel of an order (see `derived`) and the arrays it reads. there: which v are; wanted: which x are asked."""
@@ -72,7 +46,7 @@ def _kernel(formula: Formula, order: int, there: Sequence[bool], wanted: Sequenc
 
 
 def _text(results: list, formula: Formula, there: Sequence[bool], real: str) -> Any:
-    body, names, needed = lines([node for _, part in results for node in part])
+    body, names, needed = lines([node for _, part in results for node in part], device.spelled)
     arrays = [(f"x{n}", i) for n, i in enumerate(formula.inputs)] + [("g0", Input(len(formula.y)))]
     arrays += [(f"v{n}", i) for n, (i, has) in enumerate(zip(formula.inputs, there)) if has]
     text, used = [], []
@@ -97,29 +71,8 @@ def _text(results: list, formula: Formula, there: Sequence[bool], real: str) -> 
     return device.compiled(HEAD.format(pointers=pointers) + "\n".join(f"    {line}" for line in text) + "\n"), used
 
 
-class Pointwise(Rule):
-    """A formula applied to each of `rows` rows. `held`: the inputs of whole numbers, None for the others.
-
-    needs: for each of the others, whether it may be differentiated. `plain` is the same in torch, of all inputs.
-    """
-
-    def __init__(
-        self, formula: Formula, rows: int, held: Sequence[Tensor | None], needs: Sequence[bool], plain: Callable
-    ):
-        self.formula, self.rows, self.held, self.needs, self.plain = formula, rows, held, needs, plain
-
-    def forward(self, x):
-        return tuple(self._run(0, x, (), (), (False,) * len(x)))
-
-    def backward(self, g, x, wanted):
-        return self._shaped(iter(self._run(1, x, g, (), wanted)), x, wanted)
-
-    def double(self, v, g, x, wanted):
-        found = iter(self._run(2, x, g, v, self.needs))
-        return (next(found),), self._shaped(found, x, self.needs)
-
-    def reference(self, *x):
-        return (self.plain(*self._all(x)).reshape(self.rows, -1),)
+class OfRows(Pointwise):
+    """A formula in Triton."""
 
     def _run(self, order: int, x: Sequence, g: Sequence, v: Sequence, wanted: Sequence[bool]) -> list[Tensor]:
         like, inputs = x[0], self.formula.inputs
@@ -136,15 +89,6 @@ class Pointwise(Rule):
         device.launch(kernel, (many,), *out, *(given[name] for name in used), self.rows, BLOCK=BLOCK)
         return [t.sum(0) if kind.shared else t for t, kind in zip(out, kinds)]
 
-    def _shaped(self, found: Iterator[Tensor], x: Sequence[Tensor], wanted: Sequence[bool]) -> tuple:
-        return tuple(next(found).view(t.shape) if w else None for t, w in zip(x, wanted))
-
-    def _all(self, own: Sequence, held: Sequence | None = None) -> tuple:
-        """One entry for each input: `own` for the differentiable ones, `held` for those of whole numbers."""
-        left = iter(own)
-        fixed = self.held if held is None else held
-        return tuple(f if i.whole else next(left) for i, f in zip(self.formula.inputs, fixed))
-
 
 def call(function: Callable, plain: Callable, rows: int, *given: tuple[Tensor, Input], constants: tuple = ()) -> Tensor:
     """function(*inputs, *constants) of each row, (rows, columns); `plain` is the torch function of the same tensors.
@@ -154,7 +98,7 @@ def call(function: Callable, plain: Callable, rows: int, *given: tuple[Tensor, I
     real = [t for t, i in given if not i.whole]
     if rows == 0 or not device.ours(*real):
         return NotImplemented
-    formula = _formula(function, tuple(i for _, i in given), constants)
+    formula = formula_of(function, tuple(i for _, i in given), constants)
     held = [t.contiguous() if i.whole else None for t, i in given]
-    rule = Pointwise(formula, rows, held, [t.requires_grad for t in real], plain)
+    rule = OfRows(formula, rows, held, [t.requires_grad for t in real], plain)
     return apply(rule, *real)[0]

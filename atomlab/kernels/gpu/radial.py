@@ -6,9 +6,9 @@ from torch import Tensor
 
 from ...units import COULOMB
 from ..dispatch import implements
+from ..formula import exp, less, log, power, tanh, total, where
+from ..formula import sin as sine
 from .device import specified
-from .formula import exp, less, log, power, tanh, total, where
-from .formula import sin as sine
 from .pointwise import Input, call
 
 ROW, SHARED, WHOLE = Input(1), Input(1, shared=True), Input(1, whole=True)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from ..dispatch import implements
-from .angular import dot
+from ..formula import constant, dot, spherical_j, total
 from .device import kept, ours, specified
 from .edgewise import Array, Edgewise, term
-from .formula import constant, spherical_j, total
 from .pointwise import Input, call
 
 

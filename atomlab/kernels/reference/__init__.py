@@ -12,8 +12,9 @@ from .manybody import (
     many_body_three,
     many_body_two,
     safe_norm,
-    tanh_cutoff,
+    tanh_powers,
     torsion_cosines,
+    triplet_powers,
 )
 from .orbitals import (
     carried_orbitals,
@@ -40,8 +41,9 @@ __all__ = [
     "many_body_three",
     "many_body_two",
     "safe_norm",
-    "tanh_cutoff",
+    "tanh_powers",
     "torsion_cosines",
+    "triplet_powers",
     "spherical_harmonics",
     "gather",
     "segment_sum",

@@ -13,20 +13,53 @@ __all__ = [
     "many_body_three",
     "many_body_two",
     "safe_norm",
-    "tanh_cutoff",
+    "tanh_powers",
     "torsion_cosines",
+    "triplet_powers",
 ]
 
 
 @op
-def tanh_cutoff(lengths: Tensor, cutoff: Tensor | float) -> Tensor:
-    """tanh^3(1 - r / r_c) for r < r_c, else 0; two derivatives are continuous. Lengths and cutoffs in Å."""
+def tanh_powers(lengths: Tensor, rows: tuple[tuple[float, float], ...]) -> Tensor:
+    """r^n tanh^3(1 - r / r_c) below r_c, else 0, for each of the V rows (n, r_c): (E, V).
+
+    Lengths (E,) and cutoffs in Å. Two derivatives are continuous at the cutoff.
+    """
+    ends = {cutoff: _end(lengths, cutoff) for _, cutoff in rows}
+    columns = [ends[cutoff] * lengths.pow(n) for n, cutoff in rows]
+    return torch.stack(columns, dim=1) if rows else lengths.new_zeros(len(lengths), 0)
+
+
+@op
+def triplet_powers(first: Tensor, second: Tensor, rows: tuple[tuple, ...]) -> Tensor:
+    """(a^n b^m + b^n a^m) f(a) f(b) c^p f(c) (s + t cosine)^ζ of triangles, for each of V rows: (T, V).
+
+    first, second (T, 3): the vectors from one atom to its neighbours in Å, of lengths a and b, with the cosine of the
+    angle between them; c = |first - second|. rows: (n, m, p, s, t, ζ, r_c), all factors of c left out where p is None;
+    f(r) = tanh^3(1 - r / r_c) below r_c, else 0.
+    """
+    opposite = second - first
+    a, b = first.square().sum(1).sqrt(), second.square().sum(1).sqrt()
+    c = torch.sqrt(opposite.square().sum(1) + 1e-12)  # two neighbours at one place have a gradient, too
+    cosine = (first * second).sum(1) / (a * b)
+    ends = {cutoff: [_end(r, cutoff) for r in (a, b, c)] for cutoff in {row[-1] for row in rows}}
+    columns = []
+    for n, m, p, shift, scale, zeta, cutoff in rows:
+        end_a, end_b, end_c = ends[cutoff]
+        sides = end_a * end_b * (a.pow(n) * b.pow(m) + b.pow(n) * a.pow(m))
+        whole = sides if p is None else sides * (end_c * c.pow(p))
+        columns.append(whole * (shift + scale * cosine).pow(zeta))
+    return torch.stack(columns, dim=1) if rows else first.new_zeros(len(first), 0)
+
+
+def _end(lengths: Tensor, cutoff: float) -> Tensor:
     return torch.tanh((1.0 - lengths / cutoff).clamp(min=0.0)).pow(3)
 
 
 @op
 def safe_norm(x: Tensor, tiny: float = 1e-6) -> Tensor:
     """Norm over the last axis with a finite derivative at 0: sqrt(|x|^2 + tiny^2) - tiny."""
+    # the reference's on a CPU: five operations of torch on few rows, which a kernel of one's own does not beat
     return torch.sqrt((x * x).sum(-1) + tiny * tiny) - tiny
 
 

@@ -1,4 +1,4 @@
-"""Formulas as graphs: written once, differentiated here, and turned into the lines of a Triton kernel.
+"""Formulas as graphs: written once, differentiated here, and turned into the lines of a kernel for CPU or GPU.
 
 A formula is a Python function of `Node`s. `gradient` adds the reverse sweep to the graph, also to a graph that is a
 gradient already: so the first and second derivatives of a kernel are never written by hand. Equal nodes are one node,
@@ -17,8 +17,10 @@ __all__ = [
     "constant",
     "cos",
     "derived",
+    "dot",
     "exp",
     "gradient",
+    "kinds",
     "leaf",
     "less",
     "lines",
@@ -187,6 +189,11 @@ def total(terms: Iterable[Node]) -> Node:
     return found
 
 
+def dot(a: Iterable[Node], b: Iterable[Node]) -> Node:
+    """Σ a b."""
+    return total(x * y for x, y in zip(a, b))
+
+
 def _bessel_slope(g: Node, y: Node, x: Node, degree: Node) -> tuple[Node, Node]:
     # j_l' = l / x j_l - j_(l+1): both terms have the order of the derivative where x is small, so nothing cancels
     shift, top = y.value
@@ -263,35 +270,27 @@ def _ordered(outputs: Sequence[Node]) -> list[Node]:
     return list(found)
 
 
-_TEXT = {
-    "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}", "neg": "-{0}",
-    "sin": "tl.sin({0})", "cos": "tl.cos({0})", "exp": "tl.exp({0})", "log": "tl.log({0})", "sqrt": "root({0})",
-    "tanh": "tanh({0})", "sigmoid": "sigmoid({0})", "where": "tl.where({0}, {1}, {2})", "less": "{0} < {1}",
-}  # fmt: skip
-
-
-def lines(outputs: Sequence[Node]) -> tuple[list[str], list[str], set[str]]:
+def lines(outputs: Sequence[Node], spelled: Callable[[Node, list[str]], str]) -> tuple[list[str], list[str], set[str]]:
     """The lines of code, the name (or number) of each output, and the names of the inputs that they need.
 
-    Numbers stand in the expressions: Triton makes float32 of a Python number that a variable holds, also in a kernel
-    for float64.
+    spelled: how a language writes a node whose arguments have these names. Constants stand in the expressions.
     """
     names: dict[Node, str] = {}
     text: list[str] = []
     needed: set[str] = set()
     for node in _ordered(outputs):
         if node.kind == "constant":
-            names[node] = repr(node.value) if node.value >= 0 else f"({node.value!r})"
+            names[node] = spelled(node, [])
         elif node.kind == "leaf":
             names[node] = str(node.value)
             needed.add(str(node.value))
         else:
             args = [names[a] for a in node.args]
             names[node] = f"t{len(text)}"
-            if node.kind == "bessel":
-                shift, top = node.value
-                right = f"spherical_j({args[0]}, {args[1]} + {shift}, {top + shift})"
-            else:
-                right = _TEXT[node.kind].format(*args)
-            text.append(f"{names[node]} = {right}")
+            text.append(f"{names[node]} = {spelled(node, args)}")
     return text, [names[y] for y in outputs], needed
+
+
+def kinds(outputs: Sequence[Node]) -> set[str]:
+    """The kinds of all nodes below the outputs."""
+    return {node.kind for node in _ordered(outputs)}
