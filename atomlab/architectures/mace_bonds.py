@@ -6,6 +6,7 @@ harmonics are those of the vector from sender to receiver, as in the published m
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ..graph import Graph
 from ..kernels.cpu.arrays import flat
-from ..kernels.cpu.fused import Loops, multiply
+from ..kernels.cpu.fused import Loops, Path, multiply
 from ..kernels.cpu.threads import over_rows
 from ..units import COULOMB
 from .mace_folded import Folded
@@ -25,7 +26,7 @@ from .mace_tables import FINER, LOWEST, Table, network, tables
 if TYPE_CHECKING:
     from .mace import MACE
 
-__all__ = ["Atoms", "Bonds", "Part"]
+__all__ = ["Atoms", "Bonds", "Part", "places"]
 
 
 class Atoms:
@@ -87,6 +88,20 @@ class Part:
         return x[start + a * d : start + b * d]
 
 
+@functools.lru_cache(64)
+def places(paths: tuple[Path, ...], l_max: int, channels: int, atoms: int) -> tuple[int, list[int], list]:
+    """Of the sums of all paths, in blocks (A, 2 l3 + 1, paths of l3, K): their size, where each block begins, and for
+    each path where it begins and its row."""
+    many = [sum(path[2] == l for path in paths) for l in range(l_max + 1)]
+    sizes = [atoms * (2 * l + 1) * n * channels for l, n in enumerate(many)]
+    start = np.cumsum([0, *sizes]).tolist()
+    slot, found = [0] * len(many), []
+    for _, _, l3 in paths:
+        found.append((start[l3] + slot[l3] * channels, many[l3] * channels))
+        slot[l3] += 1
+    return start[-1], start, found
+
+
 class Bonds:
     """count bonds; edges: what every loop over edges takes, the row pointer `first` before all.
 
@@ -122,7 +137,7 @@ class Bonds:
             self.kind = folded.kind_of[ends[0], ends[1]]
 
     def _over(self, function: Callable, *args: object) -> None:
-        over_rows(function, self.count, *args, work=2 * self.count)
+        over_rows(function, self.count, *args, work=200 * self.count)  # scalar loops, 7 to 40 ns each
 
     def radial(self, table: bool) -> bool:
         """Radial functions, densities and repulsion; False where they are to be read from tables, but cannot be.

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..kernels.cpu.fused import Loops, Path
+from ..kernels.cpu.fused import Loops, Path, pieces
 from ..kernels.cpu.fused_messages import Pattern
 from .blocks import NonLinearReadout
 from .folding import folded as kept
@@ -157,10 +157,10 @@ class Folded:
         out = constant * (second[0][:, 0] if heads == 1 else second[0].t()[head])
         if heads > 1:  # other heads' units are 0
             out = out * torch.nn.functional.one_hot(head, heads).repeat_interleave(out.shape[1] // heads, dim=1)
-        z = scalars @ first
+        z = pieces(scalars, first)
 
         def back(seed: Tensor) -> Tensor:
-            return torch.ops.aten.silu_backward(seed[:, None] * out, z) @ first.t()
+            return pieces(torch.ops.aten.silu_backward(seed[:, None] * out, z), first.t())
 
         return (torch.nn.functional.silu(z) * out).sum(1).double(), back
 

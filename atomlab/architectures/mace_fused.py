@@ -22,7 +22,7 @@ from ..kernels.cpu.fused import Loops, loops, multiply
 from ..kernels.cpu.space import Space, space
 from ..kernels.cpu.threads import over_rows
 from ..potential import Outputs
-from .mace_bonds import Atoms, Bonds, Part
+from .mace_bonds import Atoms, Bonds, Part, places
 from .mace_folded import Folded, Layer, Matrix, folded, patterns
 from .mace_tables import wanted
 
@@ -58,6 +58,11 @@ def _loops(model: MACE, table: bool) -> Loops | None:
     return loops(name, c["channels"], hidden, c["l_edges"], patterns(c["layers"], c["l_nodes"], c["l_edges"]), table)
 
 
+# products of edge, component and channel that count as one operation: fewer than they cost, since the steps are called
+# from Python, which serves one thread at a time, so that a second one pays later than in one compiled loop
+STEP = 2.5
+
+
 class _Pass:
     """One evaluation. `t` counts layers, `z` the elements present; a gradient is named g and what it belongs to.
 
@@ -71,7 +76,8 @@ class _Pass:
         self.channels, self.l_max = weights.config["channels"], weights.config["l_edges"]
         self.bonds = Bonds(graph, atoms, weights, code, self.array)
         self.blocks = atoms.products(self.l_max, self.channels)
-        self.places = [self._places(layer) for layer in self.layers]
+        self.ends = self.bonds.first[np.append(self.blocks[1], atoms.count)]
+        self.places = [places(tuple(layer.paths), self.l_max, self.channels, atoms.count) for layer in self.layers]
         size, before = self.atoms.count * (self.l_max + 1) ** 2, [0, *(layer.l_out for layer in self.layers)]
         width = self.layers[0].hidden * len(atoms.present)
         self.sums = [self.array("sums", size, width)]
@@ -89,18 +95,6 @@ class _Pass:
         """Room for features l = 0..l_max of all atoms."""
         return self.array(name, self.atoms.count * (l_max + 1) ** 2, self.channels)
 
-    def _places(self, layer: Layer) -> tuple[int, list[int], list[tuple[int, int]]]:
-        """Of the sums of all paths, in blocks (A, 2 l3 + 1, paths of l3, K): their size, where each block begins, and
-        for each path where it begins and its row."""
-        many = [sum(path[2] == l for path in layer.paths) for l in range(self.l_max + 1)]
-        sizes = [self.atoms.count * (2 * l + 1) * n * self.channels for l, n in enumerate(many)]
-        start = np.cumsum([0, *sizes]).tolist()
-        slot, places = [0] * len(many), []
-        for _, _, l3 in layer.paths:
-            places.append((start[l3] + slot[l3] * self.channels, many[l3] * self.channels))
-            slot[l3] += 1
-        return start[-1], start, places
-
     def _together(self, *steps: Callable[[Part], None]) -> None:
         """All steps one after another, each thread on its own atoms."""
         heads = self.blocks[1]
@@ -110,8 +104,8 @@ class _Pass:
             for step in steps:
                 step(part)
 
-        ends = np.append(self.bonds.first[heads], self.bonds.first[-1])
-        over_rows(run, len(heads), work=len(self.bonds.i) * self.channels, ends=ends)
+        work = int(len(self.bonds.i) * self.channels * (self.l_max + 1) ** 2 / STEP)
+        over_rows(run, len(heads), work=work, ends=self.ends)
 
     def multiply(self, x: Tensor, matrix: Tensor, out: Tensor, onto: bool = False) -> None:
         width = matrix.shape[1]
@@ -207,19 +201,25 @@ class _Pass:
     def backward(self, seed: Tensor, readouts: Sequence[Callable[[Tensor], Tensor]]) -> None:
         """Leave the gradients with the bonds. seed (A,): of the energy in each atom's part of it."""
         edges, last = len(self.bonds.i), len(self.layers) - 1
-        self.gy, self.gr = self.array("gy", edges, (self.l_max + 1) ** 2).zero_(), self.array("gr", edges).zero_()
+        self.gy, self.gr = self.array("gy", edges, (self.l_max + 1) ** 2), self.array("gr", edges)
         self.gread = [back(seed.to(self.gr.dtype)).contiguous() for back in readouts]
         self.gx = [self.features(f"gx{t}", layer.l_out) for t, layer in enumerate(self.layers[:-1])]
         self.gx.append(self.gread[-1])
         self.gfactors = [np.empty(self.atoms.count, self.bonds.real) for _ in self.layers]
         self.gproduct = self.features("gproduct", max(layer.l_out for layer in self.layers))
         self.gmessage, self.gup = self.features("gmessage", self.l_max), self.features("gup", self.layers[0].l_out)
-        self._together(partial(self._product_back, last))
+        self._together(self._cleared, partial(self._product_back, last))
         for t in range(last, 0, -1):
             radial = [self.bonds.functions(t, n, slopes=True) for n in range(len(self.layers[t].paths))]
             self._together(partial(self._convolution_back, t, radial), partial(self._product_back, t - 1))
         gfactors = [None if la.density is None else g for la, g in zip(self.layers, self.gfactors)]
         self.bonds.back(self.gy, self.gr, gfactors, seed.numpy())
+
+    def _cleared(self, part: Part) -> None:
+        """The gradients that the loops over these atoms' edges add to."""
+        first, last = self.bonds.first[list(part.range)]
+        for x in (self.gy, self.gr):
+            flat(x[first:last]).fill(0.0)
 
     def _product_back(self, t: int, part: Part) -> None:
         """From the features after a layer to the sums over neighbours; in the first layer to the bonds."""
@@ -246,7 +246,7 @@ class _Pass:
         """The gradient of the features before this layer, through the messages and what skips the product."""
         layer, sums, gx = self.layers[t], flat(self.sums[t]), self.gx[t - 1]
         for l in range(self.layers[t - 1].l_out + 1):
-            part.rows(self.gup, l).zero_()
+            flat(part.rows(self.gup, l)).fill(0.0)
         for path, functions, coupling, place in zip(layer.paths, radial, layer.couplings, self.places[t][2]):
             up, gup = flat(self._block(self.up[t], path[0])), flat(self._block(self.gup, path[0]))
             self.code.paths[path].backward(

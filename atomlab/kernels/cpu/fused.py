@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,10 +20,12 @@ from .products import loops as products
 from .simd import width
 from .threads import over_rows
 
-__all__ = ["COEFFICIENTS", "Loops", "Path", "activate", "loops", "multiply"]
+__all__ = ["COEFFICIENTS", "Loops", "Path", "activate", "loops", "multiply", "pieces"]
 
 Path = tuple[int, int, int]
-SMALL = 200_000  # multiplications below which a call of the matrix library costs less than one of a compiled loop
+# Multiplications below which a call of a matrix library costs less than one of a compiled loop. NumPy's does so few in
+# the thread that calls; torch's wakes up others even then, which go on waiting on cores that our loops want
+SMALL = 200_000
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,22 @@ def multiply(
     if code is not None and work >= SMALL:
         arrays = (flat(x), 0, inner, 1, flat(w), 0, onto, flat(out), 0)
         over_rows(code.product, rows, inner, columns, *arrays, work=0 if alone else work)
+    elif work < SMALL and onto:
+        np.add(out.numpy(), x.numpy() @ w.numpy(), out=out.numpy())
+    elif work < SMALL:
+        np.matmul(x.numpy(), w.numpy(), out=out.numpy())
     elif onto:
         out.addmm_(x, w)
     else:
         torch.mm(x, w, out=out)
+
+
+def pieces(x: Tensor, w: Tensor) -> Tensor:
+    """x w for a narrow w, in the thread that calls."""
+    out, step = np.empty((x.shape[0], w.shape[1]), x.numpy().dtype), max(1, SMALL // max(w.numel(), 1))
+    for a in range(0, x.shape[0], step):
+        np.matmul(x.numpy()[a : a + step], w.numpy(), out=out[a : a + step])
+    return torch.from_numpy(out)
 
 
 def activate(code: ModuleType | None, wide: int, both: Tensor) -> None:

@@ -64,7 +64,8 @@ class _OfVectors(Rule):
         arrays = [flat(t) for t in tensors]
         rows = len(tensors[-1])
         given, out = arrays[:-results], arrays[-results:]
-        over_rows(getattr(self.code, self.name + which), rows, *given, *self.tables, *out, work=50 * rows)
+        work = rows * (50 if self.name == "lengths" else 1000)  # scalar loops
+        over_rows(getattr(self.code, self.name + which), rows, *given, *self.tables, *out, work=work)
 
     def reference(self, *x):
         return (self._reference(*x),)

@@ -58,7 +58,7 @@ class Monomials(Rule):
 
     def _run(self, function, x, *tensors):
         arrays = (*_tables(self.degree), flat(x[0]), *map(flat, tensors))
-        over_rows(function, len(x[0]), *arrays, work=4 * len(x[0]) * len(arrays[0]))
+        over_rows(function, len(x[0]), *arrays, work=20 * len(x[0]) * len(arrays[0]))
 
     def reference(self, *x):
         return (reference.__wrapped__(*x, self.degree),)
