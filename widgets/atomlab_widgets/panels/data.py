@@ -82,6 +82,7 @@ class DatasetPanel(Panel):
             button("use", "Use for fine-tuning", "primary"),
             words(f"{used} frames of {safe(short(source.name))} for {self.session.model}"),
             button("take_back", f"take the {len(left)} back") if left else None,
+            button("show-all", f"show all {len(source)} frames", "link") if self._brush else None,
             button("parts", "histograms" if self._dividing else "split and E0", "link"),
         )
 
@@ -102,10 +103,7 @@ class DatasetPanel(Panel):
         if self._brush:
             parts.insert(
                 0,
-                (
-                    f"<b>{len(self.table.order)} frames</b> in the brushed "
-                    f"range (double-click in the histogram to show all)."
-                ),
+                (f"<b>{len(self.table.order)} frames</b> in the brushed range."),
             )
         self.about.value = " ".join(p if p.startswith("<b>") else safe(p) for p in parts)
 
@@ -250,6 +248,15 @@ class DatasetPanel(Panel):
             self._fill()
             self.draw()
 
+    def _unbrush(self) -> None:
+        self._brush = {}
+        with self.fig.batch_update():
+            self.fig.layout.selections = ()
+            for trace in self.fig.data:
+                trace.selectedpoints = None
+        self._fill()
+        self.draw()
+
     def draw_picture(self) -> None:
         c = self.hub.source.columns
         chosen = self.session.selection
@@ -278,6 +285,8 @@ class DatasetPanel(Panel):
                 f"uploaded. Put it beside the notebook (drag it into the file browser) and give its path."
             )
             self.session.say("upload", text, "warning", again=True)
+        elif id == "show-all":
+            self._unbrush()
         elif id == "parts":
             self._dividing = not self._dividing
             self.draw()
