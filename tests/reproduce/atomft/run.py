@@ -64,7 +64,7 @@ class Study:
     def base(self, functions: int):
         """The base with that many many-body functions, and what its training told."""
         directory = self.work / f"base-{functions}-{self.given.scale}"
-        if not (directory / "result.json").exists():
+        if not directory.exists():
             run = atomlab.train(
                 {"architecture": "mbnn", "hidden": HIDDEN, "functions": FUNCTIONS[functions]},
                 self.broad[0],
@@ -72,7 +72,7 @@ class Study:
                 valid=0.1,
                 epochs=self.sizes["base_epochs"],
                 batch_structures=8,
-                learning_rate=0.005,
+                learning_rate=0.003,
                 threads=self.given.threads,
             )
             _done(run)

@@ -27,6 +27,7 @@ CRYSTALS = {
     "bcc": (2 / np.sqrt(3), (2, 2, 1), (2.45, 3.0)),
     "sc": (1.0, (2, 2, 2), (2.4, 3.0)),
 }
+STRONGEST = 15.0  # eV/Å: a structure with a larger force is left out
 TETRAHEDRAL = np.array([0.5, 0.5, 0.5])  # the widest interstitial site, in units of the cubic cell
 
 
@@ -62,7 +63,8 @@ def broad(count: int, seed: int) -> Dataset:
             atoms.center(vacuum=4.0, axis=2)
         atoms.info["config_type"] = kind
         frames.append(atoms)
-    return labelled(frames, f"broad {seed}")
+    whole = labelled(frames, f"broad {seed}")
+    return Dataset([a for a in whole if np.abs(a.arrays["REF_forces"]).max() < STRONGEST], name=whole.name)
 
 
 def _disturbed(kind: str, rng: np.random.Generator) -> Atoms:
