@@ -68,7 +68,9 @@ def _gains(kind: str, what: str) -> Callable[[Rows], str]:
             errors = [_errors(rows, kind, n, arm, what) for arm in reversed(ARMS)]
             word = f"{gain:.0f} %" if gain > 0 else f"**{gain:.0f} %, negative transfer**"
             told = " -> ".join(f"{e.mean():.1f} ± {e.std():.1f}" for e in errors)
-            return f"{word} ({told} {MAE[what][1]}, {min(map(len, errors))} models)"
+            idle = sum(v["largest_force_eV_A"] < 0.01 for v in _of(rows, f"{kind}-{n}-{ARMS[0]}"))
+            note = f"; {idle} drew only structures without forces, from which nothing is learned" if idle else ""
+            return f"{word} ({told} {MAE[what][1]}, {min(map(len, errors))} models{note})"
 
         return _lines(rows, kind, "", one)
 
