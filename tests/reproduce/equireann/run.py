@@ -53,7 +53,7 @@ def measured(molecule: str, cutoff: float, rounds: int, kind: str, given) -> dic
             str(data / f"{molecule}_random_gfn2.extxyz"),
             config=config,
             directory=Path(folder) / "run",
-            schedule="exponential",
+            schedule="cosine",
             valid=0.1,
             threads=given.threads,
             **TRAINING[given.scale],
