@@ -14,43 +14,50 @@ ARMS = ("transfer", "scratch")
 COLOURS = {"transfer": "tab:green", "scratch": "tab:blue"}  # as in the paper
 PAPER = {  # per cent by which transfer's MAE is lower (paper: Data Efficiency)
     "energy": {1: 59, 10: 69, 40: 46, 100: 27, 195: -5},
-    "forces": {1: 38, 10: 29, 40: 16, 100: 6, 195: 4},
+    "force": {1: 38, 10: 29, 40: 16, 100: 6, 195: 4},
 }
 WHOLE = {"scratch": {10: 35, 40: 46, 100: 73, 195: 71}, "transfer": {10: 100, 40: 100, 100: 80, 195: 80}}  # Table 1
-MAE = {"energy": ("energy_mae_eV_atom", "meV/atom"), "forces": ("forces_mae_eV_A", "meV/Å")}
+MAE = {"energy": ("energy_mae_eV_atom", "meV/atom"), "force": ("forces_mae_eV_A", "meV/Å")}
 REFERENCE = 195
 CHEMICAL = 43.0  # meV/atom
 
 Rows = dict[str, dict]
 
 
-def _of(rows: Rows, name: str) -> list[dict]:
-    """The values of all seeds' rows of a name."""
-    found = [row["values"] for key, row in sorted(rows.items()) if re.fullmatch(rf"{name}-\d+", key)]
+def _of(rows: Rows, name: str) -> dict[int, dict]:
+    """The values of a name's rows, by seed."""
+    found = {row["seed"]: row["values"] for key, row in sorted(rows.items()) if re.fullmatch(rf"{name}-\d+", key)}
     if not found:
         raise KeyError(name)
     return found
 
 
-def _errors(rows: Rows, kind: str, count: int, arm: str, what: str) -> np.ndarray:
-    """The MAE of every seed, meV/atom or meV/Å."""
-    return 1000.0 * np.array([values[MAE[what][0]] for values in _of(rows, f"{kind}-{count}-{arm}")])
+def _arms(rows: Rows, kind: str, part: str, count: int) -> dict[str, list[dict]]:
+    """The values of both arms, of the seeds that both have been measured with."""
+    found = {arm: _of(rows, f"{kind}-{part}{count}-{arm}") for arm in ARMS}
+    seeds = sorted(set(found["transfer"]) & set(found["scratch"]))
+    return {arm: [values[seed] for seed in seeds] for arm, values in found.items()}
+
+
+def _errors(rows: Rows, kind: str, count: int, what: str) -> dict[str, np.ndarray]:
+    """By arm the MAE of every seed, meV/atom or meV/Å."""
+    arms = _arms(rows, kind, "", count)
+    return {arm: 1000.0 * np.array([v[MAE[what][0]] for v in found]) for arm, found in arms.items()}
 
 
 def _counts(rows: Rows, kind: str, part: str = "") -> list[int]:
     """The sizes that both arms have been measured at."""
-    return [
-        n
+    seeds = {
+        n: [{r.rsplit("-", 1)[1] for r in rows if re.fullmatch(rf"{kind}-{part}{n}-{a}-\d+", r)} for a in ARMS]
         for n in PAPER["energy"]
-        if all(any(re.fullmatch(rf"{kind}-{part}{n}-{a}-\d+", r) for r in rows) for a in ARMS)
-    ]
+    }
+    return [n for n, (one, other) in seeds.items() if one & other]
 
 
 def _gain(rows: Rows, kind: str, count: int, what: str) -> float:
-    """Per cent by which transfer's MAE is lower, of the means over the seeds that both arms have."""
-    transfer, scratch = (_errors(rows, kind, count, arm, what) for arm in ARMS)
-    seeds = min(len(transfer), len(scratch))
-    return 100.0 * (1.0 - transfer[:seeds].mean() / scratch[:seeds].mean())
+    """Per cent by which transfer's MAE, the mean over the seeds, is lower."""
+    errors = _errors(rows, kind, count, what)
+    return 100.0 * (1.0 - errors["transfer"].mean() / errors["scratch"].mean())
 
 
 def _lines(rows: Rows, kind: str, part: str, one: Callable[[int], str]) -> str:
@@ -65,12 +72,12 @@ def _gains(kind: str, what: str) -> Callable[[Rows], str]:
     def ours(rows: Rows) -> str:
         def one(n: int) -> str:
             gain = _gain(rows, kind, n, what)
-            errors = [_errors(rows, kind, n, arm, what) for arm in reversed(ARMS)]
+            errors = [_errors(rows, kind, n, what)[arm] for arm in ("scratch", "transfer")]
             word = f"{gain:.0f} %" if gain > 0 else f"**{gain:.0f} %, negative transfer**"
             told = " -> ".join(f"{e.mean():.1f} ± {e.std():.1f}" for e in errors)
-            idle = sum(v["largest_force_eV_A"] < 0.01 for v in _of(rows, f"{kind}-{n}-{ARMS[0]}"))
+            idle = sum(v["largest_force_eV_A"] < 0.01 for v in _arms(rows, kind, "", n)["transfer"])
             note = f"; {idle} drew only structures without forces, from which nothing is learned" if idle else ""
-            return f"{word} ({told} {MAE[what][1]}, {min(map(len, errors))} models{note})"
+            return f"{word} ({told} {MAE[what][1]}, {len(errors[0])} models{note})"
 
         return _lines(rows, kind, "", one)
 
@@ -107,7 +114,7 @@ def _chemical(kind: str) -> Callable[[Rows], str]:
     def ours(rows: Rows) -> str:
         words = []
         for arm in ARMS:
-            below = [n for n in _counts(rows, kind) if _errors(rows, kind, n, arm, "energy").mean() < CHEMICAL]
+            below = [n for n in _counts(rows, kind) if _errors(rows, kind, n, "energy")[arm].mean() < CHEMICAL]
             words.append(f"{arm} from {below[0]}" if below else f"{arm} at none of {_counts(rows, kind)}")
         return ", ".join(words)
 
@@ -125,7 +132,7 @@ def _choices(kind: str) -> Callable[[Rows], str]:
 def _whole(kind: str) -> Callable[[Rows], str]:
     def ours(rows: Rows) -> str:
         def one(n: int) -> str:
-            found = {arm: _of(rows, f"{kind}-md-{n}-{arm}") for arm in ARMS}
+            found = _arms(rows, kind, "md-", n)
             return ", ".join(
                 f"{a} {sum(v['whole'] for v in f)} of {sum(v['runs'] for v in f)}" for a, f in found.items()
             )
@@ -139,7 +146,7 @@ def distances(rows: Rows, kind: str, count: int, arm: str, what: str) -> np.ndar
     """By model: the area between its g(r) (Å), or half of that between its angles' density, and the reference's."""
     key, axis, factor = {"g(r)": ("g", "r_A", 1.0), "angles": ("angles", "angle_deg", 0.5)}[what]
     reference = _of(rows, f"{kind}-md-{REFERENCE}-scratch")[0]
-    models = [v for v in _of(rows, f"{kind}-md-{count}-{arm}") if v["whole"]]
+    models = [v for v in _arms(rows, kind, "md-", count)[arm] if v["whole"]]
     if not models or not reference["whole"]:
         return np.array([])
     step = reference[axis][1] - reference[axis][0]
@@ -208,9 +215,11 @@ def figure(rows: Rows, path: Path) -> None:
 
 
 def _by_size(axes, rows: Rows, kind: str, what: str) -> None:
+    from matplotlib.ticker import NullLocator
+
     counts = _counts(rows, kind)
     for arm in ARMS:
-        errors = [_errors(rows, kind, n, arm, what) for n in counts]
+        errors = [_errors(rows, kind, n, what)[arm] for n in counts]
         means, spreads = [e.mean() for e in errors], [e.std() for e in errors]
         axes.errorbar(counts, means, spreads, fmt="o-", color=COLOURS[arm], label=arm, capsize=2)
     if what == "energy":
@@ -218,6 +227,8 @@ def _by_size(axes, rows: Rows, kind: str, what: str) -> None:
     axes.set(
         xscale="log", yscale="log", xlabel="structures of Ge", ylabel=f"{what} MAE ({MAE[what][1]})", title=KINDS[kind]
     )
+    axes.set_xticks(counts, [str(n) for n in counts])
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.legend(fontsize=8)
 
 
@@ -226,7 +237,7 @@ def _of_liquid(axes, rows: Rows, kind: str, key: str) -> None:
     styles = [(10, "scratch", "-"), (10, "transfer", "-"), (REFERENCE, "scratch", "--")]
     for count, arm, style in styles:
         try:
-            found = [v for v in _of(rows, f"{kind}-md-{count}-{arm}") if v["whole"]]
+            found = [v for v in _of(rows, f"{kind}-md-{count}-{arm}").values() if v["whole"]]
         except KeyError:
             continue
         if not found:
@@ -239,3 +250,5 @@ def _of_liquid(axes, rows: Rows, kind: str, key: str) -> None:
     axes.set(xlabel=labels[0], ylabel=labels[1], title=f"{KINDS[kind]}, liquid Ge, 1200 K")
     if axes.lines:
         axes.legend(fontsize=8)
+    else:
+        axes.text(0.5, 0.5, "not measured yet", ha="center", transform=axes.transAxes)
