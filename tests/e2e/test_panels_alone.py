@@ -25,7 +25,7 @@ LISTENS = """() => { const plot = document.querySelector('.al-data .js-plotly-pl
 # the largest force of the parity plot that is not of the first frame: it lies alone
 POINT = """() => { const t = document.querySelector('.al-finetune .js-plotly-plot')._fullData[0];
     const all = [...t.x.keys()].filter(k => t.customdata[k][0] > 0), k = all.reduce((a, b) => t.x[b] > t.x[a] ? b : a);
-    return [t.x[k], t.y[k], ...t.customdata[k]]; }"""
+    return [t.x[k], t.y[k], t.customdata[k][0], t.customdata[k][1]]; }"""
 
 
 def brush(lab: LabPage, n: str, first: float, last: float) -> None:
@@ -65,6 +65,7 @@ def test_panels_in_cells_of_their_own_point_at_one_structure(lab: LabPage) -> No
         lab.screenshot("panel_data_brushed")
         press(lab, "show-all")
         lab.wait_for(lambda: rows(lab) == 12, 20, "all frames again")
+        lab.wait_for(lambda: not page.locator(".al-data .selectionlayer path").count(), 20, "the box to go")
     press(lab, "parts")
     lab.wait_for(page.locator(".al-data .al-small", has_text="to learn from"), 20, "the division")
     lab.screenshot("panel_data_divided")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from atomlab.data import read
-from atomlab_widgets.panels import DatasetPanel, FinetunePanel, MDPanel, RunsPanel
-from atomlab_widgets.panels.base import hub_of
+from atomlab_widgets.hub import hub_of
+from atomlab_widgets.panels import DatasetPanel, FinetunePanel, MapPanel, MDPanel, RunsPanel
 from atomlab_widgets.session import Session
 from atomlab_widgets.view3d import View3D
 
-from . import fake_lab
+from . import fake_lab, fake_runs
 from .fake_runs import germanium
 
 
@@ -36,6 +36,17 @@ def test_one_view_stands_beside_the_first_panel_that_has_something_to_show(sessi
     assert MDPanel(session, view=True).viewer is not None and DatasetPanel(session, view=False).viewer is None
     session.dispatch("select", source="dataset", frame=4)
     assert "frame 5 of 12" in data.viewer.title.value
+
+
+def test_a_panel_alone_has_no_button_to_a_tab_that_is_not_there(session: Session) -> None:
+    fake_runs.write_finetune(session.workspace, 3)
+    fake_runs.write_md(session.workspace, 3)
+    hub_of(session).book.look()
+    for kind in (DatasetPanel, FinetunePanel, MDPanel, MapPanel, RunsPanel):
+        panel = kind(session, view=False)
+        panel.refresh()
+        ids = [item["id"] for item in panel.buttons.items]
+        assert not [id for id in ids if id == "use" or id.startswith("goto-")], kind
 
 
 def test_a_message_can_be_mended_in_a_panel_alone(session: Session) -> None:

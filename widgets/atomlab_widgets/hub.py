@@ -223,3 +223,15 @@ class Hub:
 def short(name: str) -> str:
     """The last part of a path."""
     return name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def hub_of(session: Any) -> Hub:
+    """The hub of a session: one per session, made when first asked for. None makes a session of its own."""
+    if isinstance(session, Hub):
+        return session
+    session = session or Session()
+    found = next((r for r in session.resources if isinstance(r, Hub)), None)
+    if found is None:
+        found = Hub(session)
+        session.resources.append(found)
+    return found

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from ..action import Action, box, button, copies, guarded, html
+from ..action import Action, box, button, copies, guarded, html, words
 from ..form import Form, Look, fields
-from ..hub import Hub
+from ..hub import Hub, hub_of
 from ..markup import bar, safe
 from ..messages import messages_of
 from ..runlog import RunView
@@ -25,18 +25,6 @@ WAITS = {
     "starting": "the worker is starting; it imports torch, which takes some seconds",
     "ready": "the worker takes it up",
 }
-
-
-def hub_of(session: Any) -> Hub:
-    """The hub of a session: one per session, made when first asked for. None makes a session of its own."""
-    if isinstance(session, Hub):
-        return session
-    session = session or Session()
-    found = next((r for r in session.resources if isinstance(r, Hub)), None)
-    if found is None:
-        found = Hub(session)
-        session.resources.append(found)
-    return found
 
 
 class Panel:
@@ -275,6 +263,12 @@ class Panel:
         """What a running run can be asked."""
         first = button("resume", "Resume") if run.state == "paused" else button("pause", "Pause")
         return [first, button("stop", "Stop", title="keeps what was made")]
+
+    def goto(self, tab: str, label: str, kind: str = "link") -> dict | None:
+        """A button to another tab. A panel in a cell of its own has none: there are words, and no next step."""
+        if not self.alone:
+            return button(f"goto-{tab}", label, kind)
+        return words(label) if kind == "link" else None
 
     def progress(self, run: RunView) -> str:
         """Bar, words and time left; of one that waits, what it waits for."""

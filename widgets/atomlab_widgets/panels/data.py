@@ -79,7 +79,7 @@ class DatasetPanel(Panel):
         else:
             self._about(source)
         self.buttons.show(
-            button("use", "Use for fine-tuning", "primary"),
+            None if self.alone else button("use", "Use for fine-tuning", "primary"),
             words(f"{used} frames of {safe(short(source.name))} for {self.session.model}"),
             button("take_back", f"take the {len(left)} back") if left else None,
             button("show-all", f"show all {len(source)} frames", "link") if self._brush else None,
@@ -250,8 +250,10 @@ class DatasetPanel(Panel):
 
     def _unbrush(self) -> None:
         self._brush = {}
+        # the page has drawn the boxes by itself: only a change takes them away
+        self.fig.layout.selections = [{"type": "rect", "xref": "x", "yref": "y", "x0": 0, "x1": 0, "y0": 0, "y1": 0}]
+        self.fig.layout.selections = ()
         with self.fig.batch_update():
-            self.fig.layout.selections = ()
             for trace in self.fig.data:
                 trace.selectedpoints = None
         self._fill()

@@ -92,16 +92,15 @@ def divided(source: Source, left_out: Sequence[int], settings: Mapping[str, Any]
     rest = len(kept) - len(parts.train) - (0 if other else len(parts.valid))
     rows += [["not used", str(rest), "-", "-", "-"]] if rest else []
     head = ["", "structures", "atoms", "energy (eV/atom)", "max |F| (eV/Å)"]
-    told = (
-        f"Divided by '{safe(by)}' with seed {seed}, as the settings of Fine-tune say. {safe(' '.join(parts.reasons))}"
-    )
+    told = f"{safe(' '.join(parts.reasons))} So say the settings of Fine-tune."
     try:
         energies, reasons = atomic_energies(parts.train)
     except AtomLabError as error:
-        return f"{small_table(head, rows)}<div>{told}</div><div>No E0: {safe(error)}</div>"
+        return f"{small_table(head, rows)}<div class=al-told>{told}<br>No E0: {safe(error)}</div>"
     shown = ", ".join(f"{SYMBOLS[z]} <b>{e:.4f} eV</b>" for z, e in energies.items())
-    more = "A fine-tune whose data hold no isolated atoms fits what the base leaves over instead; its plan says which."
-    return f"{small_table(head, rows)}<div>{told}</div><div>E0: {shown}. {safe(' '.join(reasons))} {more}</div>"
+    why = " ".join(reason.removeprefix("E0: ") for reason in reasons)
+    more = "A fine-tune on data without isolated atoms fits what the base leaves over instead; its plan says which."
+    return f"{small_table(head, rows)}<div class=al-told>{told}<br>E0: {shown}, {safe(why)} {more}</div>"
 
 
 def _row(name: str, source: Source, rows: np.ndarray) -> list[str]:

@@ -119,7 +119,7 @@ class FinetunePanel(FinetunePictures):
             place = (
                 words("the data set is being read")
                 if source.status == "loading"
-                else button("goto-data", "choose a data set first", "link")
+                else self.goto("data", "choose a data set first", "link")
             )
             self.buttons.show(place, fold)
             return
@@ -129,14 +129,14 @@ class FinetunePanel(FinetunePictures):
             if run is not None and run.state in ("stopped", "lost", "failed")
             else []
         )
-        next_step = [button("goto-md", "Run MD with it", "primary")] if run is not None and run.state == "done" else []
+        next_step = self.goto("md", "Run MD with it", "primary") if run is not None and run.state == "done" else None
         lacking = missing(
             self.strategy, short(self.session.model), short(self.session.data), self._new_elements(),
             self.setting("replay"),
         )  # fmt: skip
         start = lacking or [button("start", label, "plain" if next_step else "primary")]
         told = words(self.took()) if not (next_step or lacking) else None
-        self.buttons.show(*next_step, *start, *more, fold, told)
+        self.buttons.show(next_step, *start, *more, fold, told)
 
     def _told(self, run: RunView) -> str:
         reasons, values = run.log.plan["reasons"], run.log.plan["values"]

@@ -111,7 +111,7 @@ class HealthPanel(Panel):
         took = "some seconds; a large model takes longer" if not self._rows else ""
         self.buttons.show(
             button("start", "Check this model" if not settled else "Check it again", "plain" if settled else "primary"),
-            button("goto-md", "Run MD with it", "primary") if settled else None,
+            self.goto("md", "Run MD with it", "primary") if settled else None,
             fold,
             words(took) if took else None,
         )

@@ -101,7 +101,7 @@ class MapPanel(Panel):
             return
         if self.hub.source.status != "ready":
             reading = self.hub.source.status == "loading"
-            choose = button("goto-data", "choose a data set first", "link")
+            choose = self.goto("data", "choose a data set first", "link")
             self.buttons.show(words("the data set is being read") if reading else choose)
             return
         unknown = len(data.unknown) if data is not None else 0
@@ -109,7 +109,7 @@ class MapPanel(Panel):
             button("unknown", f"Show the {min(10, unknown)} least known", "primary") if unknown else None,
             button("start", "Make it again" if data is not None else "Make the map", "plain" if unknown else "primary"),
             words(self.took()) if data is None else None,
-            button("goto-md", "run an MD first, to see where it goes", "link") if "md" not in values else None,
+            self.goto("md", "run an MD first, to see where it goes", "link") if "md" not in values else None,
         )
 
     # --- picture -----------------------------------------------------------------------------------------------------

@@ -145,13 +145,13 @@ class MDPanel(Panel):
             self.buttons.show(
                 words("the data set is being read: its frames are the starting points")
                 if self.hub.source.status == "loading"
-                else button("goto-data", "choose a data set first", "link")
+                else self.goto("data", "choose a data set first", "link")
             )
             return
         done = run is not None and run.state == "done"
         steps = self.setting("steps")
         self.buttons.show(
-            button("goto-map", "Where is this on the map?", "primary") if done else None,
+            self.goto("map", "Where is this on the map?", "primary") if done else None,
             button("start", "Run MD" if not settled else "Run MD again", "plain" if done else "primary"),
             button("resume", "Resume") if run is not None and run.state in ("stopped", "lost", "failed") else None,
             fold,

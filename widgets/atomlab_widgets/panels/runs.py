@@ -76,7 +76,7 @@ class RunsPanel(Panel):
             self.buttons.show(
                 words("click a run to see what can be done with it")
                 if runs
-                else button("goto-finetune", "start a fine-tune", "primary")
+                else self.goto("finetune", "start a fine-tune", "primary")
             )
             self.links.show()
             return
