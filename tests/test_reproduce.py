@@ -89,6 +89,8 @@ def test_a_table_says_what_is_not_measured(tmp_path: Path) -> None:
     text = "\n".join(report.section(folder, "small"))
     assert "| a | 1 | 2 |" in text and "| b | 1 | not measured yet |" in text
     assert "1 of 2 lines are missing" in text and "1 rows, 2 min in all" in text
+    (folder / "claims.py").write_text(claims + "def figure(rows, path):\n    path.write_text(rows['b']['name'])\n")
+    assert "No figure can be drawn of these rows yet (KeyError: 'b')" in "\n".join(report.section(folder, "small"))
 
 
 def test_papers_share_the_time_and_trainings_run_by_name_only(root: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -54,9 +54,17 @@ def section(folder: Path, scale: str) -> list[str]:
     if missing:
         lines += ["", f"{missing} of {len(claims.CLAIMS)} lines are missing."]
     if rows and hasattr(claims, "figure"):
-        claims.figure(rows, folder / f"figure-{scale}.png")
-        lines += ["", f"![{claims.TITLE}]({folder.name}/figure-{scale}.png)"]
+        lines += ["", _figure(claims, rows, folder, scale)]
     return [*lines, ""]
+
+
+def _figure(claims: ModuleType, rows: dict[str, dict], folder: Path, scale: str) -> str:
+    """Draw a paper's figure; what stands in the report for it."""
+    try:
+        claims.figure(rows, folder / f"figure-{scale}.png")
+    except (KeyError, ValueError, IndexError) as error:  # with the first rows alone there may be nothing to draw
+        return f"No figure can be drawn of these rows yet ({type(error).__name__}: {error})."
+    return f"![{claims.TITLE}]({folder.name}/figure-{scale}.png)"
 
 
 def _told(ours, rows: dict[str, dict]) -> str | None:
