@@ -185,17 +185,20 @@ class _Pass:
         self.vectors = self.graph.vectors(cutoff)
         self.lengths = self.vectors.square().sum(1).sqrt()
         self.x, self.unit = self.lengths / cutoff, self.vectors / self.lengths[:, None]
-        self.envelope, self.envelope_slope = self._function(self.code.radial.envelope, (), c["envelope"])
+        envelope, rise = self._function(self.code.radial.envelope, (), c["envelope"])
         frequencies = self.model.frequencies.detach()
         angles = self.x[:, None] * frequencies
-        self.bessel, self.bessel_slope = self._function(
+        bessel, slope = self._function(
             self.code.radial.bessel, frequencies.shape, *map(flat, (frequencies, angles.sin(), angles.cos())),
             float(self.model._radial_factor(self.x)),
         )  # fmt: skip
-        divided = c["spherical_envelope"] == "divided"
-        self.over = self.envelope / self.x if divided else self.envelope
-        self.spherical = waves.SphericalWaves(self.code.waves, *self.model.tables(self.x))
-        (self.waves,) = self.spherical.forward((self.x, self.over))
+        torch.mul(envelope[:, None], bessel, out=self.of(self.network.radial).zero_()[:, : len(frequencies)])
+        self.radial_slope = envelope[:, None] * slope + rise[:, None] * bessel
+        if c["spherical_envelope"] == "divided":
+            envelope = envelope / self.x
+            rise = (rise - envelope) / self.x
+        tables = self.model.tables(self.x)
+        self.waves, self.waves_slope = waves.waves_slopes(self.code.waves, self.x, envelope, rise, *tables)
         self.harmonics = waves.ZonalParts(self.code.parts, c["spherical"] - 1)
         (self.parts,) = self.harmonics.forward((self.unit,))
 
@@ -207,13 +210,8 @@ class _Pass:
 
     def _basis_back(self) -> Tensor:
         """The gradient of the edges' vectors (E, 3)."""
-        gx, gover = self.spherical.backward((self.gwaves,), (self.x, self.over), (True, True))
         gradial = self.of(self.network.radial)[:, : self.network.radial.size]
-        genvelope = (gradial * self.bessel).sum(1)
-        gx = gx + (gradial * self.bessel_slope).sum(1) * self.envelope
-        if self.over is not self.envelope:
-            gx, gover = gx - gover * self.over / self.x, gover / self.x
-        gx = gx + (genvelope + gover) * self.envelope_slope
+        gx = (gradial * self.radial_slope).sum(1) + (self.gwaves * self.waves_slope).sum((1, 2))
         (gunit,) = self.harmonics.backward((self.gparts,), (self.unit,), (True,))
         along = gx / self.list.cutoff - (gunit * self.unit).sum(1) / self.lengths
         return along[:, None] * self.unit + gunit / self.lengths[:, None]
@@ -235,8 +233,6 @@ class _Pass:
 
     def _forward(self) -> None:
         network, program, code = self.network, self.network.program, self.code.programs
-        radial = self.of(network.radial).zero_()
-        torch.mul(self.envelope[:, None], self.bessel, out=radial[:, : network.radial.size])
         *parts, last = program.parts(self.edges, self.atoms)
         for k, part in enumerate(parts):
             if k:

@@ -108,12 +108,12 @@ class Dense(Rule):
 
     def _outer(self, g, x):
         """g^T x (C, K)."""
-        (inner, rows), columns = g.shape, x.shape[1]
+        (rows, width), columns = g.shape, x.shape[1]
         if self.back is None:
             return g.t() @ x
-        out = g.new_empty((rows, columns))
-        arrays = (flat(g), 0, 1, rows, flat(x), 0, False, flat(out), 0)
-        over_rows(self.back.product, rows, inner, columns, *arrays, work=inner * rows * columns)
+        out = g.new_empty((width, columns))
+        arrays = (flat(g), flat(x), False, flat(out))
+        over_rows(self.back.outer, width, rows, width, columns, *arrays, work=rows * width * columns)
         return out
 
 

@@ -168,7 +168,8 @@ class Program:
         self.widths = self._places(given)
         reached: set[Value] = set()
         for step in reversed(self.steps):
-            for n, x in enumerate(step.inputs):
+            for n in (1, 2, 0):  # as they are written: what stands beside a layer before what goes through it
+                x = step.inputs[n]
                 step.onto[n] = x in reached
                 reached |= {x} if x is not None else set()
 

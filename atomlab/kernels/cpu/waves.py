@@ -68,21 +68,21 @@ class SphericalWaves(Rule):
 
     def forward(self, x):
         out = x[0].new_empty((len(x[0]), *self.zeros.shape))
-        self._run(self.code.waves, x, out)
+        self.run(self.code.waves, x, out)
         return (out,)
 
     def backward(self, g, x, wanted):
         out = [torch.empty_like(t) for t in x]
-        self._run(self.code.waves_backward, x, g[0], *out)
+        self.run(self.code.waves_backward, x, g[0], *out)
         return tuple(out)
 
     def double(self, v, g, x, wanted):
         along = [torch.zeros_like(t) if part is None else part for part, t in zip(v, x)]
         dg, out = torch.empty_like(g[0]), [torch.empty_like(t) for t in x]
-        self._run(self.code.waves_double, x, *along, g[0], dg, *out)
+        self.run(self.code.waves_double, x, *along, g[0], dg, *out)
         return (dg,), tuple(out)
 
-    def _run(self, function, x, *tensors):
+    def run(self, function, x, *tensors):
         tables = [flat(t.contiguous()) for t in (self.zeros, self.factors)]
         series = _series(len(self.zeros), x[0].dtype)
         arrays = (*map(flat, x), *tables, series, *self.zeros.shape, *map(flat, tensors))
@@ -90,6 +90,16 @@ class SphericalWaves(Rule):
 
     def reference(self, *x):
         return (waves_reference.__wrapped__(*x, self.zeros, self.factors),)
+
+
+def waves_slopes(
+    code: ModuleType, x: Tensor, envelope: Tensor, rise: Tensor, zeros: Tensor, factors: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`spherical_waves` and their derivatives in x, (E, L, N) each; rise (E,) is the envelope's derivative."""
+    rule = SphericalWaves(code, zeros, factors)
+    out, slopes = (x.new_empty((len(x), *zeros.shape)) for _ in range(2))
+    rule.run(code.waves_slopes, (x, envelope, rise), out, slopes)
+    return out, slopes
 
 
 class ZonalParts(Rule):

@@ -14,7 +14,7 @@ from atomlab.kernels.cpu.simd import vectors
 
 STAMP = ""  # of the exponentials
 WIDTH = 16
-BLOCK = 96  # rows
+BLOCK = 192  # rows: a block is in the cache, and the weights are read once for many of them
 LAYER, PERMUTED, SUMMED = range(3)
 # addresses in memory first (-1: not there), then numbers of columns, places in the weights, and what is to be done
 KIND, FROM, OUT, TIMES, PLUS, SLOPE, KEPT = range(7)

@@ -74,6 +74,27 @@ def waves(start, stop, x, envelope, zeros, factors, series, degrees, number, out
                 out[(e0 + e) * columns + k] = value[e]
 
 
+@kernel(f"void(int64, int64, {X}, {X}, {X}, {X}, {X}, {X}, int64, int64, {X}, {X})")
+def waves_slopes(start, stop, x, envelope, rise, zeros, factors, series, degrees, number, out, slopes):
+    """The functions and their derivatives in x; rise is the envelope's."""
+    columns = degrees * number
+    r, u, v, a = np.empty(LANES, NUMBER), np.empty(LANES, NUMBER), np.empty(LANES, NUMBER), np.empty(LANES, NUMBER)
+    value, slope = np.empty(LANES, NUMBER), np.empty(LANES, NUMBER)
+    for e0 in range(start, stop, LANES):
+        lanes(e0, stop, x, 1, r)
+        lanes(e0, stop, envelope, 0, u)
+        lanes(e0, stop, rise, 0, v)
+        for k in range(columns):
+            z, f = fill(zeros[k]), fill(factors[k])
+            store(a, 0, mul(load(r, 0), z))
+            functions(k // number, a, series, value, slope)
+            j = mul(load(value, 0), f)
+            store(slope, 0, fma(load(v, 0), j, mul(mul(mul(z, f), load(slope, 0)), load(u, 0))))
+            store(value, 0, mul(j, load(u, 0)))
+            for e in range(min(LANES, stop - e0)):
+                out[(e0 + e) * columns + k], slopes[(e0 + e) * columns + k] = value[e], slope[e]
+
+
 @kernel(f"void(int64, int64, {X}, {X}, {X}, {X}, {X}, int64, int64, {X}, {X}, {X})")
 def waves_backward(start, stop, x, envelope, zeros, factors, series, degrees, number, g, dx, denvelope):
     columns = degrees * number
