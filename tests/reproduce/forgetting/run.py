@@ -100,13 +100,15 @@ def level(given) -> dict:
     first = free.split(train=1000, valid=100, test=300, seed=0)
     base = learned("mace", first.train, first.valid, given.threads, config=LEVEL, epochs=LEVEL_EPOCHS[given.scale])
     out = {"base": {"test": short(started(base, new.train), new.test), "own": short(base, first.test)}}
-    for name in ("scratch", "naive", "replay", "replay-narrow"):
+    for name in ("scratch", "naive", "lora", "replay", "replay-narrow", "replay-pseudo"):
         settings = {}
         if name.startswith("replay"):
             settings = {"replay": first.train, **replaying(len(new.train), REPLAYED, steps, BATCH)}
         if name == "replay-narrow":  # as many structures in a step as naive, half of them new
             wide = settings["batch_structures"]
             settings |= {"batch_structures": BATCH, "epochs": max(1, round(settings["epochs"] * BATCH / wide))}
+        if name == "replay-pseudo":  # the replayed structures' labels are the base's
+            settings["replay_labels"] = "base"
         strategy = name.split("-")[0]
         model, told = tuned(base, new.train, new.valid, strategy, given.threads, steps, BATCH, **settings)
         out[name] = {"test": short(model, new.test), "training_seconds": told["seconds"]}
