@@ -41,6 +41,10 @@ from atomlab.potential import outputs
 CASES = ("gptff", "dimenetpp", "reann", "chgnet", "epoch")
 GPTFF_V2 = SHARED / "weights/gptff/gptff_v2.pth"
 REANN_WEIGHTS = SHARED / "golden/reann_h2o_weights.npz"
+PAPER: dict = {  # REANN and EquiREANN of the cumulenes
+    "elements": ["C", "H"], "cutoff": 6.0, "waves": 8, "degree": 2, "rounds": 2, "hidden": [16, 16],
+    "message_hidden": [16, 16],
+}  # fmt: skip
 
 
 def absent(case: str, shape: str, why: str) -> list[dict]:
@@ -235,9 +239,7 @@ def cumulene(rng: np.random.Generator) -> Atoms:
 def epoch_rows(quick: bool) -> list[dict]:
     """An epoch of REANN and of EquiREANN as in the paper: C7H4, T = 2, N_φ = 8, L = 2, 16 x 16, batches of 64."""
     rng = np.random.default_rng(0)
-    config = {"elements": ["C", "H"], "cutoff": 6.0, "waves": 8, "degree": 2, "rounds": 2, "hidden": [16, 16],
-              "message_hidden": [16, 16]}  # fmt: skip
-    models = {"REANN": atomlab.create("reann", **config), "EquiREANN": atomlab.create("equireann", **config)}
+    models = {"REANN": atomlab.create("reann", **PAPER), "EquiREANN": atomlab.create("equireann", **PAPER)}
     frames = [[cumulene(rng) for _ in range(64)] for _ in range(1 if quick else 5)]
     graphs = [build(batch, models["REANN"].needs).to(dtype=models["REANN"].dtype) for batch in frames]
 

@@ -2,9 +2,11 @@
 
     python tests/benchmarks/bench_scaling.py [--quick] [sizes | threads ...]
 
-sizes: energy + forces + stress of 8 to 10,648 Si, neighbours given, one thread. threads: 216 Si, medium shape, wall
-time of one and of two threads in turn, 9 pairs, and in the same minute the ratio that two independent processes reach
-together against one alone on matrix products: what this machine's second core is worth just then.
+sizes: energy + forces + stress of 8 to 10,648 Si, neighbours given, one thread. threads: 216 Si, wall time of one and
+of two threads in turn, 9 pairs, and in the same minute the ratio that two independent processes reach together against
+one alone on matrix products (what this machine's second core is worth just then) and on sums of long arrays (what its
+memory gives two). Beside it, where the second thread goes, in CPU time, which other programs do not disturb: of each kernel
+the longer share, and of everything else what the first thread does.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import time
 from pathlib import Path
 
 import torch
+from named import Clock, kernels
 from shapes import created, silicon
 from side import alternate, arguments, backends, on, one_thread, quiet, summary, tuned_allocator, write
 
@@ -61,28 +64,34 @@ def free_mb() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:"))
 
 
-GEMM = """
+ALONE = """
 import sys, time, torch
 torch.set_num_threads(1)
-a, b, c = torch.randn(576, 128), torch.randn(128, 128), torch.empty(576, 128)
+if sys.argv[1] == "products":
+    a, b, c = torch.randn(576, 128), torch.randn(128, 128), torch.empty(576, 128)
+    call = lambda: torch.mm(a, b, out=c)
+else:
+    a, b, c = (torch.ones(2**21, dtype=torch.float64) for _ in range(3))
+    call = lambda: torch.add(a, b, alpha=2.0, out=c)
 print("ready", flush=True)
 for line in sys.stdin:
     end, n = time.perf_counter() + float(line), 0
     while time.perf_counter() < end:
-        for _ in range(20):
-            torch.mm(a, b, out=c)
-        n += 20
+        for _ in range(5):
+            call()
+        n += 5
     print(n, flush=True)
 """
 
 
-class Products:
-    """A process of its own that multiplies matrices when asked to."""
+class Alone:
+    """A process of its own that multiplies matrices ("products") or adds long arrays ("sums") when asked to."""
 
-    def __init__(self):
+    def __init__(self, what: str):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        words = [sys.executable, "-c", ALONE, what]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", GEMM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         self.answer()
 
@@ -101,8 +110,8 @@ class Products:
         self.process.wait()
 
 
-def together(one: Products, two: Products, seconds: float) -> float:
-    """Products of both processes at once, against one alone."""
+def together(one: Alone, two: Alone, seconds: float) -> float:
+    """What both processes do at once, against one alone."""
     one.ask(seconds)
     alone = int(one.answer())
     for process in (one, two):
@@ -115,29 +124,56 @@ def threads(quick: bool) -> list[dict]:
     if (os.cpu_count() or 1) < 2:
         print("  one core only: no second thread to measure")
         return []
-    rows, processes = [], (Products(), Products())
+    rows, products, sums = [], (Alone("products"), Alone("products")), (Alone("sums"), Alone("sums"))
     for shape, dtype in [("medium", "float32")] + [("medium", "float64"), ("teaching", "float32")] * (not quick):
         model = created(shape, dtype)
         graph = build(silicon(64 if quick else 216), model.needs).to(dtype=model.dtype)
         for name in backends()[-1:]:
             call = on(name, lambda graph=graph, model=model: outputs(model, graph, WANT))
-            gains, worth = [], []
+            gains, worth, memory = [], [], []
             for count in (1, 2):
                 timed(call, count)
             for _ in range(2 if quick else 9):
                 one, two = timed(call, 1), timed(call, 2)
                 gains.append(one / two)
-                worth.append(together(*processes, 0.3))
-            one_thread()
+                worth.append(together(*products, 0.3))
+                memory.append(together(*sums, 0.2))
             gain, value = statistics.median(gains), statistics.median(worth)
             row = {"case": "threads", "shape": shape, "dtype": dtype, "system": f"Si {len(graph.numbers)}"}
             row |= {"backend": name, "gain": gain, "gemm_gain": value, "share": gain / value, "pairs": len(gains)}
-            rows.append(row | {"gains": gains, "gemm_gains": worth})
-            found = f"two threads {gain:.2f}x, two processes of products {value:.2f}x"
-            print(f"  {shape} {dtype} {name}: {found}", flush=True)
-    for process in processes:
+            row |= {"gains": gains, "gemm_gains": worth, "memory_gain": statistics.median(memory)}
+            rows.append(row | parted(call, 2 if quick else 15))
+            found = f"two threads {gain:.2f}x (by CPU time {rows[-1]['cpu_gain']:.2f}x), two processes of products"
+            print(f"  {shape} {dtype} {name}: {found} {value:.2f}x, of sums {row['memory_gain']:.2f}x", flush=True)
+            one_thread()
+    for process in (*products, *sums):
         process.close()
     return rows
+
+
+def parted(call, turns: int) -> dict:
+    """CPU ms of the first thread and of the process with one and two threads, and of each kernel the longer share."""
+    whole: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+    for _ in range(turns):
+        for count in whole:
+            torch.set_num_threads(count)
+            call()
+            mine, every = time.thread_time(), time.process_time()
+            call()
+            whole[count].append((1000 * (time.thread_time() - mine), 1000 * (time.process_time() - every)))
+    first = {n: statistics.median(t for t, _ in found) for n, found in whole.items()}
+    process = {n: statistics.median(t for _, t in found) for n, found in whole.items()}
+    clocks = {1: Clock(), 2: Clock()}
+    for count, clock in clocks.items():
+        torch.set_num_threads(count)
+        with kernels(clock):
+            for _ in range(turns):
+                call()
+    one, two = ({name: 1000 * t / turns for name, t in clocks[n].longest().items()} for n in (1, 2))
+    parts = [{"name": n, "one_ms": one[n], "two_ms": two.get(n, 0.0)} for n in sorted(one, key=lambda n: -one[n])]
+    rest = {n: max(first[n] - 1000 * sum(clocks[n].here().values()) / turns, 0.0) for n in (1, 2)}
+    parts.append({"name": "everything else", "one_ms": rest[1], "two_ms": rest[2]})
+    return {"cpu_gain": first[1] / first[2], "first_ms": first, "process_ms": process, "parts": parts}
 
 
 def timed(call, count: int) -> float:

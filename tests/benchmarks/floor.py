@@ -1,9 +1,12 @@
-"""The least work that a MACE's energy and forces take, operations and bytes by part, and how fast this machine is.
+"""The least work of a MACE's energy and forces, the work of any other call, and how fast this machine is.
 
 Counted for one pass that shares all it can: the radial network once per pair (both directions share it), the first
 layer's convolution on the network's last hidden layer (senders there are one vector per element), forward and one
 backward with respect to the geometry, weights per element contracted beforehand, each tensor of an edge written once
 and read once per pass. A table in place of the radial network takes its share away (`without_mlp`).
+
+Other models' calls are counted as the torch reference makes them (`counted`): matrix products by their operations and
+by their operands, everything else as one operation for each number that it makes and no memory, as if it were fused.
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from atomlab.architectures.mace import MACE
 from atomlab.architectures.spherical import wigner_3j
 from atomlab.graph import Graph
 
-__all__ = ["mace_work", "rates"]
+__all__ = ["counted", "mace_work", "rates"]
 
 
 def mace_work(model: MACE, graph: Graph) -> dict[str, float]:
@@ -57,6 +62,34 @@ def mace_work(model: MACE, graph: Graph) -> dict[str, float]:
     total = sum(work.values())
     moved = size * (per_edge * edges + per_pair * pairs + per_atom * atoms) / 1e6
     return {**work, "total": total, "without_mlp": total - work["mlp"], "mb": moved}
+
+
+class _Numbers(TorchDispatchMode):
+    """Counts the numbers that operations make, and the bytes of products' operands and results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made, self.bytes = 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        results = [x for x in (out if isinstance(out, tuple | list) else [out]) if isinstance(x, torch.Tensor)]
+        if function.overloadpacket in flop_registry:
+            tensors = [x for x in args if isinstance(x, torch.Tensor)]
+            self.bytes += sum(x.numel() * x.element_size() for x in (*tensors, *results))
+        elif not any(r.alias_info for r in function._schema.returns) and "empty" not in str(function):
+            self.made += sum(x.numel() for x in results)
+        return out
+
+
+def counted(call: Callable[[], object]) -> dict[str, float]:
+    """MFLOP of products and of the rest, their `total`, and `mb`, of a call with the torch reference."""
+    with FlopCounterMode(display=False) as products:
+        call()
+    with _Numbers() as numbers:
+        call()
+    work = {"products": products.get_total_flops() / 1e6, "rest": numbers.made / 1e6}
+    return {**work, "total": sum(work.values()), "mb": numbers.bytes / 1e6}
 
 
 def _meetings(l1: int, l2: int, l3: int) -> int:

@@ -5,6 +5,7 @@
 Measures nothing. A ratio is of medians of one run; ours is the compiled backend where it was there, else the reference.
 """
 
+# ruff: noqa: E402 (the folder comes before the import that needs it)
 from __future__ import annotations
 
 import json
@@ -15,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE)]
+
+from kernels_why import explanations, floors, mine, number, table, threads
+
 FILES = (
     "against_mace",
     "against_others",
@@ -39,13 +44,13 @@ class Target:
     met: bool
     told: str
     note: str = ""
-    profile: str = ""
-
-
-def mine(row: Row) -> str:
-    """Which of a row's times is ours."""
-    names = [name for name in row.get("ms") or row.get("mb") or {} if name.startswith("ours")]
-    return next((name for name in names if "numba" in name), names[0] if names else "")
+    profiles: tuple[str, ...] = ()
+    needed: float = 0.0  # ms that would reach it
+    ms: float = 0.0
+    backend: str = "numba"
+    system: str = ""
+    threads: Row | None = None
+    group: str = ""
 
 
 class Results:
@@ -79,55 +84,70 @@ def ratio_targets(results: Results, case: str, against: str, asked: float, name:
             continue
         value = ms[against] / ms[who]
         told = f"{number(ms[against])} -> {number(ms[who])} ms ({who.removeprefix('ours ')})"
-        yield Target(label, against, f"{asked:g}x", value, value >= asked, f"{value:.1f}x", told, profile_of(row))
+        yield Target(
+            label, against, f"{asked:g}x", value, value >= asked, f"{value:.1f}x", told, (profile_of(row),),
+            ms[against] / asked, ms[who], system=row["system"],
+        )  # fmt: skip
 
 
 def profile_of(row: Row) -> str:
     """Which profile belongs to a row."""
-    case, shape, wide = row["case"], row["shape"], "water" in row["system"]
+    case, shape, wide = row["case"].removesuffix(" with lists"), row["shape"], "water" in row["system"]
     if case == "step":
         return f"step-{shape}"
-    if case in ("inference", "calculator"):
-        return shape + ("-water" if wide else "-64bit" if row["dtype"] == "float64" else "")
-    return f"{case}-water" if case == "gptff" and wide else case
+    name = shape if case in ("inference", "calculator") else case
+    return name + "-64bit" * (row["dtype"] == "float64" and case != "reann") + "-water" * (wide and case != "reann")
 
 
 def targets(results: Results) -> list[Target]:
     """All of them, in order."""
     mace, made = "mace-torch", []
-    made += ratio_targets(results, "inference", mace, 25, "medium, energy + forces + stress", shape="medium")
-    made += ratio_targets(
-        results, "calculator", "symmetrix-xl plain", 5, "medium, through ASE on both sides", shape="medium"
-    )
-    made += ratio_targets(results, "inference", mace, 10, "teaching, energy + forces + stress", shape="teaching")
-    made += ratio_targets(results, "step", mace, 8, "training step, medium", shape="medium")
-    made += ratio_targets(results, "step", mace, 4, "training step, teaching", shape="teaching")
+    for case, shape, against, asked, name in (
+        ("inference", "medium", mace, 25, "medium, energy + forces + stress"),
+        ("calculator", "medium", "symmetrix-xl plain", 5, "medium, through ASE on both sides"),
+        ("inference", "teaching", mace, 10, "teaching, energy + forces + stress"),
+        ("step", "medium", mace, 8, "training step, medium"),
+        ("step", "teaching", mace, 4, "training step, teaching"),
+    ):
+        made += ratio_targets(results, case, against, asked, name, shape=shape)
     for row in results.rows("memory", shape="medium"):
         theirs, ours = row["mb"][mace], row["mb"][mine(row)]
         note = f"{theirs:.0f} -> {ours:.0f} MB above the loaded model"
         name = f"peak memory, medium, {row['dtype']}, {row['system']}"
         told = f"1/{theirs / ours:.1f}" if ours >= 1 else f"below 1 MB of {theirs:.0f} MB"
-        made.append(Target(name, mace, "at most 1/5", ours / theirs, ours * 5 <= theirs, told, note, "medium"))
-    made += ratio_targets(results, "gptff", "theirs", 3, "GPTFF v2")
-    made += ratio_targets(results, "dimenetpp", "theirs", 5, "DimeNet++, quarter size")
-    made += ratio_targets(results, "reann", "theirs", 2, "REANN, lists given")
-    made += ratio_targets(results, "reann with lists", "theirs", 2, "REANN, lists searched by both")
-    return made + list(_single(results))
+        made.append(Target(name, mace, "at most 1/5", ours / theirs, ours * 5 <= theirs, told, note))
+    others = [*ratio_targets(results, "gptff", "theirs", 3, "GPTFF v2")]
+    others += ratio_targets(results, "dimenetpp", "theirs", 5, "DimeNet++, quarter size")
+    others += ratio_targets(results, "reann", "theirs", 2, "REANN, lists given")
+    others += ratio_targets(results, "reann with lists", "theirs", 2, "REANN, lists searched by both")
+    others += _epochs(results)
+    single = list(_single(results))
+    for group, found in (("MACE", made), ("Other models", others), ("Threads, start, MD", single)):
+        for t in found:
+            t.group = group
+    return made + others + single
+
+
+def _epochs(results: Results) -> Iterator[Target]:
+    for row in results.rows("epoch"):
+        for backend, value in row["ratio"].items():
+            ms = row["ms"]
+            one, two = ms[f"ours REANN {backend}"], ms[f"ours EquiREANN {backend}"]
+            yield Target(
+                f"EquiREANN's epoch over REANN's, {backend}", "each other", "within 5 %", value, value <= 1.05,
+                f"{value:.3f}", f"{number(one)} and {number(two)} ms", ("step-reann", "step-equireann"), 1.05 * one,
+                two, backend, "epoch",
+            )  # fmt: skip
 
 
 def _single(results: Results) -> Iterator[Target]:
     """Targets that are no ratio to another program."""
-    for row in results.rows("epoch"):
-        for backend, value in row["ratio"].items():
-            told = f"{value:.3f}"
-            yield Target(
-                f"EquiREANN's epoch over REANN's, {backend}", "each other", "within 5 %", value, value <= 1.05, told
-            )
     for row in results.rows("threads"):
         note = f"{row['gain']:.2f}x; two processes of products {row['gemm_gain']:.2f}x; {row['pairs']} pairs"
         name = f"two threads against one, {row['shape']}, {row['dtype']}, {row['system']}"
         share = row["share"]
-        yield Target(name, "ours", "0.85 of the products'", share, share >= 0.85, f"{share:.2f}", note, "medium")
+        asked, met = "0.85 of the products'", share >= 0.85
+        yield Target(name, "ours", asked, share, met, f"{share:.2f}", note, threads=row)
     for row in results.rows("start"):
         if "empty" in row["system"]:
             value = row["first_s"]
@@ -141,16 +161,6 @@ def _single(results: Results) -> Iterator[Target]:
             note = f"ASE itself {ase:.0f} % of a step, the model {model:.0f} %"
             name = f"MD of 64 Si through ASE, si-base, {backend}"
             yield Target(name, "-", ">= 100 steps/s", value, value >= 100, f"{value:.0f} steps/s", note)
-
-
-def number(value: float) -> str:
-    """Three digits."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Markdown."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows]) + "\n"
 
 
 def times(results: Results, title: str, *cases: str) -> str:
@@ -182,48 +192,6 @@ def sizes(results: Results) -> str:
     return f"\n## From 8 to 10,648 atoms\n\nSilicon, float32, energy + forces + stress.\n\n{table(head, lines)}"
 
 
-def floors(results: Results) -> str:
-    """How far MACE's inference stands from the least work."""
-    rows = [row for row in results.rows("profile") if "floor_ms" in row]
-    if not rows:
-        return ""
-    speed = results.data["bench_profile"]["rates"]
-    lines = []
-    for row in rows:
-        w, ours = row["work"], row["ms"][mine(row)]
-        all_, less = row["floor_ms"]["all"], row["floor_ms"]["without the radial network"]
-        parts = " / ".join(f"{w[p]:.0f}" for p in ("mlp", "gemm", "convolution", "contraction", "density"))
-        lines.append(
-            [row["shape"], f"{w['total']:.0f}", parts, f"{w['mb']:.0f}", number(all_), number(less), number(ours),
-             f"{ours / all_:.1f}", f"{ours / less:.1f}"]
-        )  # fmt: skip
-    head = ["", "MFLOP", "radial network / products / convolution / contraction / density", "MB", "floor, ms",
-            "floor without the network, ms", "ours, ms", "ours / floor", "ours / floor without"]  # fmt: skip
-    text = (
-        f"Matrix products {speed['gflops_float32']:.0f} (float32) and {speed['gflops_float64']:.0f} (float64) GFLOP/s, "
-        f"triad {speed['gbytes']:.0f} GB/s, one thread; counted by `floor.py`. A table in place of the radial network "
-        "is used in float32."
-    )
-    return f"\n## The floor\n\n{text}\n\n{table(head, lines)}"
-
-
-def profiles(results: Results, unmet: list[Target]) -> str:
-    """Where the time goes in what was not reached."""
-    names = list(dict.fromkeys(t.profile for t in unmet if t.profile))
-    rows = {row["shape"]: row for row in results.rows("profile")}
-    lines = []
-    for name in names:
-        row = rows.get(name)
-        if row is None:
-            continue
-        who = mine(row)
-        parts = [f"{p['name']} {100 * p['share']:.0f} %" for p in row["profile"][who] if p["share"] >= 0.02]
-        lines.append([name, f"{number(row['ms'][who])} ms", ", ".join(parts)])
-    if not lines:
-        return ""
-    return f"\n## Where the time goes in what was not reached\n\n{table(['', 'ours', 'shares'], lines)}"
-
-
 def machines(results: Results) -> str:
     """The machine and the programs, once each; then when, at which commit and under which load."""
     whats: dict[str, list[str]] = {}
@@ -240,10 +208,13 @@ def machines(results: Results) -> str:
 def page(results: Results) -> str:
     """The whole file."""
     all_targets = targets(results)
-    lines = [
-        [t.what, t.against, t.asked, t.told, "yes" if t.met else "**no**" if t.reached is not None else "-", t.note]
-        for t in all_targets
-    ]
+    lines, group = [], ""
+    for t in all_targets:
+        if t.group != group:
+            group = t.group
+            lines.append([f"**{group}**", "", "", "", "", ""])
+        met = "yes" if t.met else "**no**" if t.reached is not None else "-"
+        lines.append([t.what, t.against, t.asked, t.told, met, t.note])
     unmet = [t for t in all_targets if not t.met and t.reached is not None]
     loaded = any(m["quick"] for m in results.stamps())
     title = "# What the kernels reach" + (" (SMOKE RUN: these are no measurements)" if loaded else "")
@@ -253,7 +224,7 @@ def page(results: Results) -> str:
     more += times(results, "Other models beside their own programs", *others)
     more += times(results, "Training steps of the other models", "training step")
     more += times(results, "Models that have no other program here", "no peer")
-    more += times(results, "CHGNet's own inference beside GPTFF v2", "chgnet")
+    more += times(results, "For orientation: CHGNet's own inference beside our GPTFF v2 (another model)", "chgnet")
     more += times(results, "An epoch", "epoch")
     more += times(results, "Neighbour lists", "lists") + sizes(results)
     return f"""{title}
@@ -264,7 +235,7 @@ same weights on both sides. Allocator: {"; ".join(sorted(allocators))};
 peak memory is measured with the allocator untouched.
 
 {table(["", "against", "asked", "reached", "met", "times"], lines)}
-{machines(results)}{profiles(results, unmet)}{floors(results)}{more}"""
+{machines(results)}{explanations(results, unmet)}{threads(results)}{floors(results)}{more}"""
 
 
 def main() -> None:
