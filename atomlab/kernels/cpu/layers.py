@@ -22,7 +22,8 @@ from .threads import over_rows
 
 
 @functools.cache
-def _text(dtype: str, columns: int, wide: int) -> str:
+def text(dtype: str, columns: int, wide: int) -> str:
+    """Source of the loops for numbers of columns that are multiples of `columns`, on vectors of `wide` numbers."""
     return products.behind(products.text(dtype, columns) + gates.text(dtype, wide), "layers")
 
 
@@ -30,7 +31,7 @@ def _blocks(dtype: str, shape: tuple[int, int], size: int) -> ModuleType | None:
     """The loops that do a layer and what follows in one go; None while there are none."""
     both = math.gcd(*shape)
     panel, wide = products.panel(both, dtype)[0], width(size, dtype)
-    return library(f"layers_{dtype}_{panel}_{wide}", _text(dtype, both, wide))
+    return library(f"layers_{dtype}_{panel}_{wide}", text(dtype, both, wide))
 
 
 class Layer(Rule):

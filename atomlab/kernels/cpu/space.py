@@ -7,12 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
 __all__ = ["Space", "space"]
 
 KEPT_BYTES = 2**29  # what a space may hold while nobody uses it
+MANY = 2000  # flat arrays remembered
 _idle: list[Space] = []
 _lock = threading.Lock()
 
@@ -22,6 +24,7 @@ class Space:
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, torch.dtype], Tensor] = {}
+        self.flat: dict[tuple[str, int, torch.dtype], np.ndarray] = {}
         self.bytes = 0
 
     def array(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -32,6 +35,17 @@ class Space:
             kept = self.kept[name, dtype] = torch.empty(size + size // 8, dtype=dtype)
             self.bytes += (kept.numel() - before) * kept.element_size()
         return kept[:size].view(shape)
+
+    def numbers(self, name: str, size: int, dtype: torch.dtype) -> np.ndarray:
+        """The same as a flat array for compiled loops, which costs less when it is asked for again."""
+        found = self.flat.get((name, size, dtype))
+        if found is None:
+            before = self.kept.get((name, dtype))
+            made = self.array(name, (size,), dtype)
+            if self.kept[name, dtype] is not before or len(self.flat) > MANY:
+                self.flat.clear()  # views of what is no longer kept
+            found = self.flat[name, size, dtype] = made.numpy()
+        return found
 
 
 @contextmanager
