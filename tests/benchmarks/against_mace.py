@@ -108,7 +108,7 @@ def step(shape: str, dtype: str, quick: bool) -> list[dict]:
         calls[f"ours {name}"] = on(name, lambda: run(mine, my_evaluation))
     calls["mace-torch"](), calls[list(calls)[-1]]()
     off = gradient_deviation(mine, theirs)
-    times = alternate(calls, rounds=7, warm=1, least=3, seconds=90.0, quick=quick)
+    times = alternate(calls, rounds=7, warm=1, least=3, seconds=60.0, quick=quick)
     row = {"case": "step", "shape": shape, "dtype": dtype, "system": "4 x Si 64", **summary(times), "deviation": off}
     say(row, "mace-torch")
     return [row]

@@ -5,8 +5,8 @@
 sizes: energy + forces + stress of 8 to 10,648 Si, neighbours given, one thread. threads: 216 Si, wall time of one and
 of two threads in turn, 9 pairs, and in the same minute the ratio that two independent processes reach together against
 one alone on matrix products (what this machine's second core is worth just then) and on sums of long arrays (what its
-memory gives two). Beside it, where the second thread goes, in CPU time, which other programs do not disturb: of each kernel
-the longer share, and of everything else what the first thread does.
+memory gives two). Beside it, where the second thread goes, in CPU time, which other programs do not disturb: of each
+kernel the longer share, and of everything else what the first thread does.
 """
 
 from __future__ import annotations

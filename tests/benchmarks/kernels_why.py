@@ -31,16 +31,21 @@ def explanations(results: Results, unmet: list[Target]) -> str:
     if not unmet:
         return ""
     profiles = {row["shape"]: row for row in results.rows("profile")}
-    texts = []
+    texts, told = [], set()
     for t in unmet:
         said = [_needed(t, profiles)] if t.needed else []
-        said += [_profile(profiles[name], t.backend) for name in t.profiles if name in profiles]
+        for name in t.profiles:
+            if name in profiles and (name, t.backend) not in told:
+                told.add((name, t.backend))
+                said.append(_profile(profiles[name], t.backend))
+            elif name in profiles:
+                said.append("Its time goes where it does above.")
         if t.threads:
             said.append(_threads(t.threads))
         missing = [name for name in t.profiles if name not in profiles]
         if missing:
             said.append(f"Not profiled yet: {', '.join(missing)}.")
-        texts.append(f"- **{t.what}**: {t.told} of {t.asked} asked. {' '.join(x for x in said if x)}\n")
+        texts.append(f"- **{t.what}**: {t.told}, asked {t.asked}. {' '.join(x for x in said if x)}\n")
     return f"\n## What was not reached, and where its time goes\n\n{_rates(results)}\n{''.join(texts)}"
 
 
@@ -95,8 +100,10 @@ def _threads(row: Row) -> str:
     text += f"{number(two)} ms). "
     text += f"Kernels that scale: {kernels}. " if kernels else "No kernel is long enough for a second thread. "
     text += f"What stays on one thread takes {number(alone)} ms of {number(one)} ({100 * alone / one:.0f} %): Python "
-    text += "between the kernels, torch's small operations, geometry. Two processes that add long arrays reach "
-    return f"{text}{memory:.2f}x of one: what memory gives."
+    text += "between the kernels, torch's small operations, geometry."
+    if row["gemm_gain"] > 1.5:
+        text += f" Two processes that add long arrays reach {memory:.2f}x of one: what memory gives."
+    return text
 
 
 def threads(results: Results) -> str:

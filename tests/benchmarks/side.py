@@ -98,7 +98,7 @@ def alternate(
     calls: Mapping[str, Callable[[], Any]],
     rounds: int = 9,
     warm: int = 2,
-    seconds: float = 60.0,
+    seconds: float = 30.0,
     least: int = 3,
     clock: Callable[[], float] = time.process_time,
     quick: bool = False,
