@@ -79,6 +79,12 @@ def test_the_scale_comes_from_the_environment_and_is_checked(monkeypatch: pytest
         whole.main([])
 
 
+def test_a_row_names_no_folder_of_one_machine() -> None:
+    assert rows._relative(["/home/me/run.py", "--work", "/home/me/scratch", "--only", "a"]) == [
+        "run.py", "--work", "scratch", "--only", "a",
+    ]  # fmt: skip
+
+
 def test_a_table_says_what_is_not_measured(tmp_path: Path) -> None:
     folder = tmp_path / "paper"
     (folder / "rows" / "small").mkdir(parents=True)

@@ -83,7 +83,8 @@ class Rows:
 def _relative(words: list[str]) -> list[str]:
     root = HERE.parents[1]
     program = Path(words[0]).resolve()
-    return [str(program.relative_to(root)) if program.is_relative_to(root) else program.name, *words[1:]]
+    given = [Path(word).name if Path(word).is_absolute() else word for word in words[1:]]  # no machine's own paths
+    return [str(program.relative_to(root)) if program.is_relative_to(root) else program.name, *given]
 
 
 def _commit() -> str:
