@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..graph import Graph, Needs
 from ..kernels import (
+    half_edges,
     many_body_spherical,
     many_body_three,
     many_body_two,
+    pair_inputs,
     spherical_harmonics,
     tanh_powers,
     triplet_powers,
@@ -88,7 +90,7 @@ class ManyBody(nn.Module):
         if self.of["pair"]:
             self.pair_network = tanh_network([*pair_sizes, len(self.of["pair"])])
             reach = max(row["cutoff"] for row in self.of["pair"])
-            self.register_buffer("centres", torch.linspace(0.5, reach, pair_sizes[0] - 5), persistent=False)
+            self.centres = tuple(torch.linspace(0.5, reach, pair_sizes[0] - 5).tolist())
 
     def radial(self, graph: Graph) -> dict[str, Any]:
         """Everything that depends on the structure alone, for `forward`."""
@@ -103,7 +105,7 @@ class ManyBody(nn.Module):
         if self.of["spherical"]:
             y = spherical_harmonics(geometry.unit, self.l_max)
             out["spherical"] = spherical
-            out["angular"] = (y @ self.table).view(*spherical.shape, 2 * self.l_max + 1)
+            out["angular"] = (y @ self.table).view(len(y), 2 * self.l_max + 1, spherical.shape[1])
         if self.of["three"]:
             t = geometry.triangles
             out["three"] = triplet_powers(t.first, t.second, self.triangles)
@@ -112,26 +114,12 @@ class ManyBody(nn.Module):
 
     def _pairs(self, graph: Graph, r: Tensor, i: Tensor, j: Tensor, reverse: Tensor) -> Tensor:
         """Equations 11 to 13, on each bond once: its input is the same in both directions."""
-        once = torch.nonzero(torch.arange(len(i), device=i.device) <= reverse)[:, 0]
+        once, place, _ = half_edges(reverse)
         z = graph.numbers.to(r.dtype) * 0.01
         zi, zj = z[i[once]], z[j[once]]
-        x = r.index_select(0, once)[:, None]
-        bond = torch.cat(
-            [
-                torch.maximum(zi, zj)[:, None],
-                torch.minimum(zi, zj)[:, None],
-                1 / x,
-                1 / x.square(),
-                1 / x.pow(3),
-                torch.exp(-(x - self.centres).square() / self.gaussian),
-            ],
-            dim=1,
-        )
-        place = torch.empty_like(i)
-        place[once] = torch.arange(len(once), device=i.device)
-        other = torch.nonzero(torch.arange(len(i), device=i.device) > reverse)[:, 0]
-        place[other] = place[reverse[other]]
-        return self.pair_network(bond).index_select(0, place)
+        numbers = torch.stack([torch.maximum(zi, zj), torch.minimum(zi, zj)], dim=1)
+        bonds = pair_inputs(r.index_select(0, once), self.centres, self.gaussian)
+        return self.pair_network(torch.cat([numbers, bonds], dim=1)).index_select(0, place)
 
     def forward(self, radial: Mapping[str, Any], coefficients: Tensor) -> Tensor:
         """D (A, size) in eV for coefficients (A, size), in the order single, two, spherical, three, pair."""

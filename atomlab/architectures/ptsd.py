@@ -87,12 +87,12 @@ class Descriptors(nn.Module):
 
     def _order(self) -> Tensor:
         """Which column of the blocks each column of the result is."""
-        place = {}
+        place, begin = {}, 0
         for kinds in BLOCKS:
             for n, row in enumerate(self.rows):
                 if row["kind"] in kinds:
-                    size = self.groups[NEIGHBOURS[row["kind"]]]
-                    place[n] = range(begin := sum(len(p) for p in place.values()), begin + size)
+                    end = begin + self.groups[NEIGHBOURS[row["kind"]]]
+                    place[n], begin = range(begin, end), end
         return torch.tensor([c for n in range(len(self.rows)) for c in place[n]])
 
     def forward(self, graph: Graph, species: Tensor, geometry: Geometry | None = None) -> Tensor:
@@ -159,10 +159,11 @@ class Descriptors(nn.Module):
 
 
 def _norms(weight: Tensor, y: Tensor, target: Tensor, size: int) -> Tensor:
-    """|Σ weight y| over the components of each function: weight (N, V), y (N, V M), result (size, V)."""
+    """|Σ weight y| over the components of each function: weight (N, V), y (N, M V), result (size, V)."""
     functions = weight.shape[1]
-    terms = weight[:, :, None] * y.view(len(y), functions, y.shape[1] // functions)
-    return safe_norm(segment_sum(terms.flatten(1), target, size).view(size, functions, -1))
+    components = y.shape[1] // functions
+    terms = weight[:, None] * y.view(len(y), components, functions)
+    return safe_norm(segment_sum(terms.flatten(1), target, size).view(size, components, functions).transpose(1, 2))
 
 
 def _triangle(row: Mapping[str, Any]) -> tuple:

@@ -49,12 +49,12 @@ class Geometry:
 
 
 def degree_table(degrees: Sequence[int]) -> Tensor:
-    """Ones ((L + 1)^2, V M) that pick from the harmonics up to L those of each of V degrees, M = 2 L + 1.
+    """Ones ((L + 1)^2, M V) that pick from the harmonics up to L those of each of V degrees, M = 2 L + 1.
 
-    y @ table: (E, V M), zero beyond a degree's own 2 l + 1 components.
+    y @ table: (E, M V), zero beyond a degree's own 2 l + 1 components.
     """
     top = max(degrees, default=0)
-    table = torch.zeros((top + 1) ** 2, len(degrees), 2 * top + 1)
+    table = torch.zeros((top + 1) ** 2, 2 * top + 1, len(degrees))
     for v, l in enumerate(degrees):
-        table[l * l : (l + 1) ** 2, v, : 2 * l + 1] = torch.eye(2 * l + 1)
+        table[l * l : (l + 1) ** 2, : 2 * l + 1, v] = torch.eye(2 * l + 1)
     return table.flatten(1)

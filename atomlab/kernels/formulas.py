@@ -125,6 +125,15 @@ def tanh_powers(call: Callable, lengths: Tensor, rows: tuple[tuple[float, float]
     return _called(call, _tanh_powers, "tanh_powers", len(lengths), lengths, constants=(rows,))
 
 
+def _pair_inputs(r, centres, width):
+    return [power(r[0], -n) for n in (1, 2, 3)] + [exp(-(power(r[0] - c, 2) / width)) for c in centres]
+
+
+@_operation
+def pair_inputs(call: Callable, lengths: Tensor, centres: tuple[float, ...], width: float) -> Tensor:
+    return _called(call, _pair_inputs, "pair_inputs", len(lengths), lengths, constants=(centres, width))
+
+
 def _triplet_powers(first, second, rows):
     opposite = [y - x for x, y in zip(first, second)]
     a, b, c = sqrt(dot(first, first)), sqrt(dot(second, second)), sqrt(dot(opposite, opposite) + 1e-12)

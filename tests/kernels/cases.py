@@ -177,9 +177,10 @@ from . import (  # noqa: E402 (made of what stands above)
     cases_orbitals,
     cases_radial,
     cases_rows,
+    cases_sums,
     cases_tiny,
     cases_waves,
 )
 
-for _cases in (cases_layers, cases_orbitals, cases_radial, cases_rows, cases_tiny, cases_waves):
+for _cases in (cases_layers, cases_orbitals, cases_radial, cases_rows, cases_sums, cases_tiny, cases_waves):
     CASES += _cases.CASES

@@ -42,6 +42,7 @@ OPERATIONS: dict[str, tuple[Callable, ...]] = {
     "morse": (lambda *x: kernels.morse(*x, 4.0), R, R, WIDE, R),
     "tanh_powers": (lambda r: kernels.tanh_powers(r, POWERS), R),
     "triplet_powers": (lambda *x: kernels.triplet_powers(*x, ANGLES), normal(3), normal(3)),
+    "pair_inputs": (lambda r: kernels.pair_inputs(r, (0.5, 1.2, 1.7, 2.6), 0.3), R),
     "safe_norm": (kernels.safe_norm, normal(5)),
     "torsion_cosines": (kernels.torsion_cosines, normal(3), normal(3), normal(3)),
 }  # fmt: skip

@@ -78,7 +78,7 @@ OF_EDGES = {
     "many_body_two": (lambda c, r: kernels.many_body_two(c, r, I, J), normal(4, 3), normal(7, 3)),
     "many_body_three": (lambda c, w: kernels.many_body_three(c, w, I, J, K), normal(4, 3), normal(7, 3)),
     "many_body_spherical": (
-        lambda c, r, y: kernels.many_body_spherical(c, r, y, I, J), normal(4, 3), normal(7, 3), normal(7, 3, 5),
+        lambda c, r, y: kernels.many_body_spherical(c, r, y, I, J), normal(4, 3), normal(7, 3), normal(7, 5, 3),
     ),
     "orbital_sum": (lambda y, r: kernels.orbital_sum(y, r, I, 5), normal(7, 4), normal(7, 3)),
     "orbital_message": (lambda o, w: kernels.orbital_message(o, w, I, J), normal(4, 4, 3), normal(7)),

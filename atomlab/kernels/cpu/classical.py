@@ -18,5 +18,5 @@ def many(function: Callable, plain: Callable, rows: int, *given: tuple[Tensor, I
     return call(function, plain, rows, *given, constants=constants) if rows >= FEWEST else NotImplemented
 
 
-register("numba", call, ("tanh_powers", "triplet_powers"))
+register("numba", call, ("pair_inputs", "tanh_powers", "triplet_powers"))
 register("numba", many, ("lennard_jones", "morse", "stillinger_weber_three", "stillinger_weber_two", "torsion_cosines"))

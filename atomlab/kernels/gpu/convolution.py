@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ..dispatch import implements
+from ..edgewise import Array, term
 from ..formula import total
 from .device import kept, ours, specified
-from .edgewise import Array, Edgewise, term
+from .edgewise import OfEdges
 
 
 def _message(radial, harmonics, features, sign, paths, tables):
@@ -65,7 +66,7 @@ def edge_convolution(
     def plain(*x: Tensor) -> tuple[Tensor, ...]:
         return specified("edge_convolution")(*x, i, j, pair, against, paths, couplings)
 
-    return Edgewise(made, indices, sizes, shapes, plain, (sign,))(radial, harmonics, features)
+    return OfEdges(made, indices, sizes, shapes, plain, (sign,))(radial, harmonics, features)
 
 
 def _table(path: tuple[int, ...], coupling: Tensor) -> tuple[tuple[float, ...], ...]:

@@ -1,27 +1,24 @@
-"""Terms of each edge, summed over the edges of each atom (or bond, or sender): messages between atoms.
+"""Terms of each edge, summed over the edges of each atom, bond or sender (see `kernels/edgewise.py`).
 
-A term is a polynomial in rows of arrays; an index says which row an edge takes of each. Its derivative with respect to
-an array is a sum over the edges that take the same row: a sum of the same kind over another index. So one program works
-on one row of the result and runs through the edges of that row: no atomics, and one order of summation. Channels lie
-along the block; numbers without channels (harmonics, signs) are scalars of the program.
+One program works on one row of the result and runs through the edges of that row: no atomics, and one order of
+summation. Channels lie along the block; numbers without channels (harmonics, signs) are scalars of the program.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import triton
 from torch import Tensor
 
-from ..autograd import Rule, apply
-from ..formula import Node, derived, leaf, lines
+from ..edgewise import Array, Edgewise, Term
+from ..formula import Node, derived, lines
 from . import device
 from .rows import rows_of
 
-__all__ = ["Array", "Edgewise", "Term", "term"]
+__all__ = ["OfEdges"]
 
 HEAD = """
 import triton
@@ -37,43 +34,11 @@ def kernel({arguments}, rows, BLOCK: tl.constexpr):
 LOOP = "for place in range(tl.load(first + a), tl.load(first + a + 1)):"
 
 
-@dataclass(frozen=True)
-class Array:
-    """An array whose row is taken by an index; "edge" is the edge's own row. A row holds `columns` vectors over the
-    channels, (columns, K), or (K, columns) where they stand `last`; or plain numbers (not `wide`). `held`: constant."""
-
-    index: str
-    columns: int
-    wide: bool = True
-    last: bool = False
-    held: bool = False
-
-    def place(self, name: str, row: str, column: int, lanes: int) -> str:
-        """The pointer to one column of a row."""
-        if not self.wide:
-            return f"{name} + {row} * {self.columns} + {column}"
-        step, apart = (1, self.columns) if self.last else (lanes, 1)
-        return f"{name} + {row} * {self.columns * lanes} + {column * step} + lane * {apart}"
-
-
-class Term:
-    """function(*inputs, *constants) -> the columns of the outputs, one after the other; `lanes` channels."""
-
-    def __init__(
-        self, function: Callable, inputs: tuple[Array, ...], outputs: tuple[Array, ...], lanes: int, constants
-    ):
-        self.inputs, self.outputs, self.lanes = inputs, outputs, lanes
-        self.x, self.v, self.g = (
-            _nodes(name, arrays) for name, arrays in (("x", inputs), ("v", inputs), ("g", outputs))
-        )
-        self.y: list[Node] = function(*self.x, *constants)
-
-
-term = functools.cache(Term)
-
-
-def _nodes(name: str, arrays: Sequence[Array]) -> list[list[Node]]:
-    return [[leaf(f"{name}{n}_{c}") for c in range(array.columns)] for n, array in enumerate(arrays)]
+def _place(array: Array, name: str, row: str, column: int, lanes: int) -> str:
+    """The pointer to one column of a row."""
+    if not array.wide:
+        return f"{name} + {row} * {array.columns} + {column}"
+    return f"{name} + {row} * {array.columns * lanes} + {column * lanes} + lane"
 
 
 @functools.cache
@@ -99,7 +64,7 @@ def _kernel(made: Term, order: int, target: str, there: Sequence[bool], wanted: 
             indices.append(array.index)
         row = "a" if array.index == target else array.index
         mask = ", mask=inside, other=0.0" if array.wide else ""
-        loads = [f"{name}_{c} = tl.load({array.place(name, row, c, made.lanes)}{mask})" for c in columns]
+        loads = [f"{name}_{c} = tl.load({_place(array, name, row, c, made.lanes)}{mask})" for c in columns]
         (once if array.index == target else each).extend(loads)
     each = [f"{name} = tl.load(index_{name} + edge)" for name in indices] + each + body
     each += [f"sum{n} += {name}" for n, name in enumerate(names)]
@@ -121,49 +86,21 @@ def _stores(results: list[tuple[Array, list[Node]]], lanes: int) -> list[str]:
     for n, (array, part) in enumerate(results):
         for c, _ in enumerate(part):
             if array.wide:
-                text.append(f"tl.store({array.place(f'r{n}', 'a', c, lanes)}, sum{count}, mask=inside)")
+                text.append(f"tl.store({_place(array, f'r{n}', 'a', c, lanes)}, sum{count}, mask=inside)")
             else:  # of this block of channels
                 row = "(tl.program_id(1).to(tl.int64) * rows + a)"
                 value = f"tl.sum(tl.where(inside, sum{count}, 0.0), axis=0)"
-                text.append(f"tl.store({array.place(f'r{n}', row, c, lanes)}, {value})")
+                text.append(f"tl.store({_place(array, f'r{n}', row, c, lanes)}, {value})")
             count += 1
     return text
 
 
-class Edgewise(Rule):
-    """A term summed over edges. `indices`: (E,) for each name but "edge"; `sizes`: rows for each name.
+class OfEdges(Edgewise):
+    """A term in Triton."""
 
-    held: the constant arrays, in their order; shapes: of the outputs; plain: the same in torch, of the others.
-    """
-
-    def __init__(
-        self,
-        made: Term,
-        indices: Mapping[str, Tensor],
-        sizes: Mapping[str, int],
-        shapes: Sequence[Sequence[int]],
-        plain: Callable[..., Sequence[Tensor]],
-        held: Sequence[Tensor] = (),
-    ):
-        self.made, self.indices, self.sizes, self.shapes = made, indices, sizes, shapes
-        self.plain, self.held, self.needs = plain, held, ()
-
-    def __call__(self, *x: Tensor) -> tuple[Tensor, ...]:
-        self.needs = tuple(t.requires_grad for t in x)
-        return apply(self, *x)
-
-    def forward(self, x):
-        return tuple(self._run(0, x, (), (), (False,) * len(x))[0])
-
-    def backward(self, g, x, wanted):
-        return tuple(self._run(1, x, g, (), wanted)[1])
-
-    def double(self, v, g, x, wanted):
-        own, others = self._run(2, x, g, v, self.needs)
-        return tuple(own), tuple(others)
-
-    def reference(self, *x):
-        return tuple(self.plain(*x))
+    @staticmethod
+    def ours(*tensors: Tensor) -> bool:
+        return device.ours(*tensors)
 
     def _run(self, order: int, x: Sequence, g: Sequence, v: Sequence, wanted: Sequence[bool]) -> tuple[list, list]:
         made, left = self.made, iter(x)
@@ -200,8 +137,3 @@ class Edgewise(Rule):
         constants = {"BLOCK": block, "warps": device.warps(block)}
         device.launch(kernel, (rows, parts), *out, *(given[name] for name in arguments), rows, **constants)
         return [t if array.wide else t.sum(0) if parts > 1 else t[0] for t, (array, _) in zip(out, results)]
-
-    def _spread(self, own: Sequence, other: Any) -> tuple:
-        """One entry for each input, `other` for those that are held."""
-        left = iter(own)
-        return tuple(other if array.held else next(left) for array in self.made.inputs)

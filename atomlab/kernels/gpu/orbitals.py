@@ -7,10 +7,11 @@ import math
 from torch import Tensor
 
 from ..dispatch import implements
+from ..edgewise import Array, term
 from ..formula import constant, cos, exp, power
 from ..reference import orbitals as reference
 from .device import ours, specified
-from .edgewise import Array, Edgewise, term
+from .edgewise import OfEdges
 from .pointwise import Input, call
 from .segments import gather
 
@@ -76,7 +77,7 @@ def orbital_sum(angular: Tensor, radial: Tensor, index: Tensor, size: int) -> Te
     def plain(angular, radial):
         return (specified("orbital_sum")(angular, radial, index, size),)
 
-    rule = Edgewise(made, {"i": index}, {"i": size, "edge": len(index)}, [(size, many, waves)], plain)
+    rule = OfEdges(made, {"i": index}, {"i": size, "edge": len(index)}, [(size, many, waves)], plain)
     return rule(angular, radial)[0]
 
 
@@ -95,4 +96,4 @@ def orbital_message(orbitals: Tensor, weight: Tensor, i: Tensor, j: Tensor) -> T
         return (specified("orbital_message")(orbitals, weight, i, j),)
 
     sizes = {"i": atoms, "j": atoms, "edge": len(i)}
-    return Edgewise(made, {"i": i, "j": j}, sizes, [orbitals.shape], plain)(orbitals, weight)[0]
+    return OfEdges(made, {"i": i, "j": j}, sizes, [orbitals.shape], plain)(orbitals, weight)[0]

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ..dispatch import implements
+from ..edgewise import Array, term
 from ..formula import constant, dot, spherical_j, total
 from .device import kept, ours, specified
-from .edgewise import Array, Edgewise, term
+from .edgewise import OfEdges
 from .pointwise import Input, call
 
 
@@ -81,6 +82,6 @@ def zonal_messages(waves: Tensor, weight: Tensor, sent: Tensor, parts: Tensor, i
         return ((parts[:, :, None] * seen).sum(1),)
 
     made = term(_spread, (harmonics, rows), (Array("i", many),), channels, ())
-    sums = Edgewise(made, indices, sizes, [(size, many, channels)], spread)(parts, filters)[0]
+    sums = OfEdges(made, indices, sizes, [(size, many, channels)], spread)(parts, filters)[0]
     made = term(_collected, (harmonics, Array("i", many), rows), (Array("edge", 1),), channels, ())
-    return Edgewise(made, indices, sizes, [(edges, channels)], collected)(parts, sums, filters)[0]
+    return OfEdges(made, indices, sizes, [(edges, channels)], collected)(parts, sums, filters)[0]

@@ -12,6 +12,7 @@ __all__ = [
     "many_body_spherical",
     "many_body_three",
     "many_body_two",
+    "pair_inputs",
     "safe_norm",
     "tanh_powers",
     "torsion_cosines",
@@ -52,6 +53,17 @@ def triplet_powers(first: Tensor, second: Tensor, rows: tuple[tuple, ...]) -> Te
     return torch.stack(columns, dim=1) if rows else first.new_zeros(len(first), 0)
 
 
+@op
+def pair_inputs(lengths: Tensor, centres: tuple[float, ...], width: float) -> Tensor:
+    """What a network of pairs sees of a bond: 1/r, 1/r^2, 1/r^3 and exp(-(r - c)^2 / width) for each centre c.
+
+    lengths (E,) and centres in Å, width in Å^2; (E, 3 + number of centres).
+    """
+    r = lengths[:, None]
+    gaussians = torch.exp(-(r - r.new_tensor(centres)).square() / width)
+    return torch.cat([1 / r, 1 / r.square(), 1 / r.pow(3), gaussians], dim=1)
+
+
 def _end(lengths: Tensor, cutoff: float) -> Tensor:
     return torch.tanh((1.0 - lengths / cutoff).clamp(min=0.0)).pow(3)
 
@@ -83,9 +95,9 @@ def many_body_two(coefficients: Tensor, radial: Tensor, i: Tensor, j: Tensor) ->
 
 @op
 def many_body_spherical(coefficients: Tensor, radial: Tensor, angular: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    """1/2 Σ_m |Σ_j e_i e_j R_ij Y_m|^2: coefficients (A, V), radial (E, V), angular (E, V, M), zero-padded in M."""
-    moments = segment_sum((coefficients.index_select(0, j) * radial)[:, :, None] * angular, i, coefficients.shape[0])
-    return 0.5 * coefficients.square() * moments.square().sum(-1)
+    """1/2 Σ_m |Σ_j e_i e_j R_ij Y_m|^2: coefficients (A, V), radial (E, V), angular (E, M, V), zero-padded in M."""
+    moments = segment_sum((coefficients.index_select(0, j) * radial)[:, None] * angular, i, coefficients.shape[0])
+    return 0.5 * coefficients.square() * moments.square().sum(1)
 
 
 @op
