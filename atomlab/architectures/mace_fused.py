@@ -8,6 +8,7 @@ channels. The bonds are in `mace_bonds.py`, what comes of the weights in `mace_f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -155,17 +156,21 @@ class _Pass:
             yield block[first : first + len(message)], message, matrix
 
     def _convolution(self, t: int, radial: Sequence[tuple], part: Part) -> None:
-        layer, sums = self.layers[t], flat(self.sums[t])
+        layer, sums, up = self.layers[t], flat(self.sums[t]), self._blocks(self.up[t])
         for path, functions, coupling, place in zip(layer.paths, radial, layer.couplings, self.places[t][2]):
-            up = flat(self._block(self.up[t], path[0]))
             self.code.paths[path].forward(
-                *part.range, *self.bonds.edges, *functions, up, self.channels, coupling, sums, *place
+                *part.range, *self.bonds.edges, *functions, up[path[0]], self.channels, coupling, sums, *place
             )
         for x, y, matrix in self._mixed(t, part):
             self.multiply(x, matrix.forth, y)
 
     def _block(self, x: Tensor, l: int) -> Tensor:
         return x[self.atoms.count * l * l : self.atoms.count * (l + 1) ** 2]
+
+    def _blocks(self, x: Tensor) -> list[np.ndarray]:
+        """All blocks, as loops take them."""
+        whole, size, count = flat(x), self.channels * self.atoms.count, len(x) // self.atoms.count
+        return [whole[l * l * size : (l + 1) ** 2 * size] for l in range(math.isqrt(count))]
 
     def _product_args(self, t: int, part: Part) -> tuple:
         layer = self.layers[t]
@@ -244,14 +249,14 @@ class _Pass:
 
     def _convolution_back(self, t: int, radial: Sequence[tuple], part: Part) -> None:
         """The gradient of the features before this layer, through the messages and what skips the product."""
-        layer, sums, gx = self.layers[t], flat(self.sums[t]), self.gx[t - 1]
+        layer, sums, gx, gy, gr = self.layers[t], flat(self.sums[t]), self.gx[t - 1], flat(self.gy), flat(self.gr)
         for l in range(self.layers[t - 1].l_out + 1):
             flat(part.rows(self.gup, l)).fill(0.0)
+        up, gup = self._blocks(self.up[t]), self._blocks(self.gup)
         for path, functions, coupling, place in zip(layer.paths, radial, layer.couplings, self.places[t][2]):
-            up, gup = flat(self._block(self.up[t], path[0])), flat(self._block(self.gup, path[0]))
             self.code.paths[path].backward(
-                *part.range, *self.bonds.edges, *functions, up, self.channels, coupling, sums, *place, gup,
-                flat(self.gy), flat(self.gr),
+                *part.range, *self.bonds.edges, *functions, up[path[0]], self.channels, coupling, sums, *place,
+                gup[path[0]], gy, gr,
             )  # fmt: skip
         for l, matrix in enumerate(layer.up):
             self.multiply(part.rows(self.gup, l), matrix.back, part.rows(gx, l))
