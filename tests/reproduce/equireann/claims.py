@@ -11,12 +11,14 @@ KINDS = {"reann": "REANN", "equireann": "EquiREANN"}
 def _share(molecule: str, cutoff: float, rounds: int):
     """Both models' share of the reference's barrier."""
 
-    def ours(rows: dict[str, dict]) -> str:
+    def ours(rows: dict[str, dict]) -> str | None:
         parts = []
         for kind, name in KINDS.items():
-            v = rows[f"{molecule}-{cutoff:g}-T{rounds}-{kind}"]["values"]
-            parts.append(f"{name} {v['barrier_eV']:.2f} of {v['reference_barrier_eV']:.2f} eV")
-        return ", ".join(parts)
+            row = rows.get(f"{molecule}-{cutoff:g}-T{rounds}-{kind}")
+            if row:
+                v = row["values"]
+                parts.append(f"{name} {v['barrier_eV']:.2f} of {v['reference_barrier_eV']:.2f} eV")
+        return ", ".join(parts) if parts else None
 
     return ours
 
