@@ -46,3 +46,10 @@ def test_an_unknown_backend_is_refused(monkeypatch):
         kernels.segment_sum(torch.ones(1), torch.zeros(1, dtype=torch.int64), 1)
     with pytest.raises(InputError), kernels.use("cuda"):
         pass
+
+
+def test_what_is_left_to_torch_on_a_cpu_is_said():
+    from atomlab.kernels import cpu, reference
+
+    ours = {name for name, table in dispatch.OPS.items() if "numba" in table}
+    assert set(reference.__all__) - ours == set(cpu.LEFT_TO_TORCH)
