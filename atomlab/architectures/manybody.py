@@ -17,7 +17,6 @@ from ..kernels import (
     many_body_three,
     many_body_two,
     pair_inputs,
-    spherical_harmonics,
     tanh_powers,
     triplet_powers,
 )
@@ -103,7 +102,7 @@ class ManyBody(nn.Module):
         if self.of["pair"]:
             out["pair"] = self._pairs(graph, r, edges.i, edges.j, edges.reverse) * pair
         if self.of["spherical"]:
-            y = spherical_harmonics(geometry.unit, self.l_max)
+            y = geometry.harmonics(self.l_max)
             out["spherical"] = spherical
             out["angular"] = (y @ self.table).view(len(y), 2 * self.l_max + 1, spherical.shape[1])
         if self.of["three"]:

@@ -19,7 +19,6 @@ from ..graph import Graph
 from ..kernels import (
     safe_norm,
     segment_sum,
-    spherical_harmonics,
     tanh_powers,
     torsion_cosines,
     triplet_powers,
@@ -106,7 +105,7 @@ class Descriptors(nn.Module):
         single, moments, sides = (0.5 * tanh_powers(g.r, self.powers)).split(sizes, dim=1)
         other = species.index_select(0, g.edges.j)
         target, size = g.edges.i * self.n_species + other, len(species) * self.n_species
-        y = spherical_harmonics(g.unit, self.l_max) if self.l_max else None
+        y = g.harmonics(self.l_max) if self.l_max else None
         blocks = []
         if pairs:
             blocks.append(self._block(segment_sum(single, target, size), len(species)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..graph import Graph
-from ..kernels import edge_lengths
+from ..kernels import edge_lengths, spherical_harmonics
 
 __all__ = ["Geometry", "Triangles", "degree_table"]
 
@@ -25,18 +25,20 @@ class Triangles:
 
 
 class Geometry:
-    """Vectors d (E, 3) and lengths r (E,) in Å of a graph's edges, and its triangles, computed when first asked for."""
+    """Vectors d (E, 3) and lengths r (E,) in Å of a graph's edges; harmonics and triangles when first asked for."""
 
     def __init__(self, graph: Graph, cutoff: float, key: tuple[float, float]):
         self.edges, self.d = graph.edges[cutoff], graph.vectors(cutoff)
         self.r = edge_lengths(self.d)
         self._triplets = graph.triplets.get(key)
         self._made: Triangles | None = None
+        self._harmonics: dict[int, Tensor] = {}
 
-    @property
-    def unit(self) -> Tensor:
-        """Directions (E, 3)."""
-        return self.d / self.r[:, None]
+    def harmonics(self, l_max: int) -> Tensor:
+        """Spherical harmonics of the edges' directions (E, (l_max + 1)^2)."""
+        if l_max not in self._harmonics:
+            self._harmonics[l_max] = spherical_harmonics(self.d / self.r[:, None], l_max)
+        return self._harmonics[l_max]
 
     @property
     def triangles(self) -> Triangles:

@@ -43,17 +43,17 @@ def three(atoms: int, triplets: int, functions: int, ordered: bool = True) -> Ca
 
 
 CASES = [
-    Case("many_body_two", "one bond", two(3, 1, 1), small=True),
+    Case("many_body_two", "one bond", two(3, 1, 3), small=True),
     Case("many_body_two", "odd", two(4, 5, 3), small=True),
     Case("many_body_two", "wide", two(9, 40, 48)),
     Case("many_body_two", "nothing", two(3, 0, 2), empty=True),
-    Case("many_body_spherical", "one bond", spherical(3, 1, 1, 1), small=True),
+    Case("many_body_spherical", "one bond", spherical(3, 1, 3, 3), small=True),
     Case("many_body_spherical", "odd", spherical(4, 5, 3, 3), small=True),
     Case("many_body_spherical", "wide", spherical(9, 40, 24, 7)),
     Case("many_body_spherical", "nothing", spherical(3, 0, 2, 5), empty=True),
-    Case("many_body_three", "one triplet", three(3, 1, 1), small=True),
+    Case("many_body_three", "one triplet", three(3, 1, 3), small=True),
     Case("many_body_three", "odd", three(4, 7, 3), small=True),
-    Case("many_body_three", "unsorted", three(5, 23, 8, ordered=False)),
+    Case("many_body_three", "unsorted", three(5, 23, 3, ordered=False)),
     Case("many_body_three", "wide", three(9, 101, 48)),
     Case("many_body_three", "nothing", three(3, 0, 2), empty=True),
 ]
