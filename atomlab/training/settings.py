@@ -78,9 +78,10 @@ class ReplaySettings(TransferSettings):
         "data", "Replay labels", "The replayed structures' own labels, or those that the base gives them "
         "(pseudo-labels: for a base whose training data are not at hand).",
     )  # fmt: skip
-    replay_weight: float = described(
-        1.0, "Replay weight", "Weight of the base head's loss; the new head's is 1.", gt=0, le=1e6
-    )
+    replay_weight: float | None = described(
+        None, "Replay weight", "Weight of the base head's loss; the new head's is 1. By default 1, or less where the "
+        "replayed structures' loss would begin larger than the new ones'.", gt=0, le=1e6,
+    )  # fmt: skip
     replay_valid: float = described(
         0.1, "Replay held out", "Share of the replay structures that is not learned from: its errors tell what is "
         "forgotten of the foundation's data.", ge=0, lt=1,

@@ -101,6 +101,25 @@ def test_a_new_element_is_learned_with_the_steps_of_transfer():
     assert rates[1] == pytest.approx(2 * rates[0], rel=0.05)
 
 
+def test_the_losses_begin_equal_unless_the_replayed_ones_is_smaller():
+    """A base with large errors on its own data must not have them drown the new data's gradients."""
+    base = toy(seed=1)
+    source = atomlab.data.read(frames(n=6, seed=5, constant=0.0))
+    near = plan(base=base, source=relabelled(base, source))
+    assert near.values["replay_weight"] == 1.0 and "the losses begin at" in near.reasons["replay_weight"]
+    wild = []
+    for atoms in relabelled(base, source):
+        atoms.arrays["REF_forces"] = 100.0 + atoms.arrays["REF_forces"]
+        wild.append(atoms)
+    far = plan(base=base, source=read(wild))
+    parts = [far.train[[k for k, head in enumerate(far.mix.heads) if head == h]] for h in (1, 0)]
+    new, old = (evaluate(far.potential, part, head=h).errors() for part, h in zip(parts, (1, 0)))
+    ratio = [10 * e["forces"]["rmse"] ** 2 + e["energy"]["rmse"] ** 2 for e in (new, old)]
+    assert far.values["replay_weight"] == pytest.approx(ratio[0] / ratio[1], rel=0.06) and ratio[0] < ratio[1]
+    assert far.mix.weights == {1: 1.0, 0: far.values["replay_weight"]}
+    assert plan(settings={**FEW, "replay_weight": 3.0}).mix.weights == {1: 1.0, 0: 3.0}
+
+
 def test_each_structure_is_trained_on_the_head_of_its_level(monkeypatch):
     seen = []
 

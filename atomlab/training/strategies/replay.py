@@ -16,7 +16,9 @@ import numpy as np
 from ...build import check_elements
 from ...errors import InputError
 from ...potential import Potential
+from ...predict import evaluate
 from ..choices import Choices
+from ..losses import Loss, of_predictions
 from ..plan import Held, Mix, Plan, assemble
 from ..settings import ReplaySettings
 from . import naive, transfer
@@ -29,6 +31,7 @@ __all__ = ["prepare"]
 
 SHARE = 0.5  # of an epoch's structures that are new ones
 FOR_EACH, LEAST, MOST = 10, 100, 10_000
+WEIGHED = 200  # structures of each kind that the losses are compared on
 
 
 def prepare(
@@ -59,15 +62,38 @@ def prepare(
         "oversample", settings.oversample, max(1, round(SHARE / (1 - SHARE) * len(seen) / len(train))),
         f"then about {100 * SHARE:.0f} % of an epoch's structures are new: {len(train)} are new, {len(seen)} replayed",
     )  # fmt: skip
-    weight = settings.replay_weight
+    weight = choices.pick(
+        "replay_weight", settings.replay_weight, *_weight(settings, potential, (train, new), (seen, row))
+    )
     both = settings.keep_by == "both"
-    choices.note("replay_weight", weight, f"{weight:g}, of the base head's loss; the new head's is 1")
     choices.note("keep_by", settings.keep_by, kept_words(both, held, valid, potential.card.heads[new], weight))
     count = len(train) * times
     mixed = train[np.tile(np.arange(len(train)), times)] + seen
     others = (Held("replay", held, row, weight if both else 0.0),) if held is not None else ()
     mix = Mix([new] * count + [row] * len(seen), {new: 1.0, row: weight}, len(train), others)
     return assemble("replay", settings, potential, mixed, valid, choices, rate=rate, head=new, seed=seed, mix=mix)
+
+
+def _weight(
+    settings: ReplaySettings, potential: Potential, fresh: tuple[Dataset, int], replayed: tuple[Dataset, int]
+) -> tuple[float, str]:
+    """1, or so much less that the base head's loss begins no larger than the new head's (which weighs 1): else a base
+    whose errors on its own data are large has its gradients drown the new data's, and they are learned late."""
+    s, losses = settings, []
+    loss = Loss(s.loss, s.energy_weight, s.forces_weight, s.stress_weight, s.huber_delta)
+    for data, head in (fresh, replayed):
+        few = data[:: math.ceil(len(data) / WEIGHED)]
+        found = loss(of_predictions(evaluate(potential, few, want=_wanted(s), head=head)))
+        losses.append(0.0 if found is None else float(found))
+    ours, theirs = losses
+    told = f"the losses begin at {ours:.3g} for the new data and {theirs:.3g} for the replayed"
+    if not 0 < ours < theirs:
+        return 1.0, f"{told}, and the new head's weight is 1"
+    return float(f"{ours / theirs:.2g}"), f"{told}: so they begin equal, with the new head's weight 1"
+
+
+def _wanted(settings: ReplaySettings) -> tuple[str, ...]:
+    return ("energy", "forces") + ("stress",) * (settings.stress_weight > 0)
 
 
 def _replayed(

@@ -31,7 +31,7 @@ from arms import gptff_weights, learned, replaying, short, started, tuned  # noq
 from rows import Rows, options, reference_data  # noqa: E402
 
 TASKS = ("si", "ge", "li", "mo", "c5h4")
-ARMS = ("scratch", "base", "naive", "replay")
+ARMS = ("scratch", "base", "naive", "replay", "replay-even")
 LOSS = {
     "loss": "conditional_huber",
     "huber_delta": 0.02,
@@ -72,9 +72,13 @@ def arm(task: str, name: str, given, seed: int) -> dict:
     if name == "base":
         return {"test": short(started(base, train), test), "own": short(base, ground()[1])}
     own, settings = ground(), {}
-    if name == "replay":
+    if name.startswith("replay"):
         settings = {"replay": own[0], **replaying(len(train), REPLAYED, steps, BATCH)}
-    model, told = tuned(base, train, valid, name, given.threads, steps, BATCH, seed=seed, **LOSS, **settings)
+    if name == "replay-even":  # the base head's loss weighs as much as the new one's, however large it is
+        settings["replay_weight"] = 1.0
+    model, told = tuned(
+        base, train, valid, name.split("-")[0], given.threads, steps, BATCH, seed=seed, **LOSS, **settings
+    )
     row = {"test": short(model, test), "training_seconds": told["seconds"]}
     if name == "scratch":
         return row
