@@ -1,6 +1,6 @@
 """Training steps of the models other than MACE, beside their own programs where these are; and models without one.
 
-    .venv-parity/bin/python tests/benchmarks/against_steps.py [--quick] [gptff | dimenetpp | reann | alone ...]
+    .venv-parity/bin/python tests/benchmarks/against_steps.py [--quick] [gptff | dimenetpp | reann | mbnn | alone ...]
 
 A step is energy and forces with their graph, a squared loss on both, and its gradients; a batch of 4 structures.
 Where a program takes one structure at a time (REANN's scripted model), it gets the four as one of separate parts.
@@ -26,7 +26,7 @@ from atomlab.build import build
 from atomlab.graph import Graph
 from atomlab.potential import outputs
 
-CASES = ("gptff", "dimenetpp", "reann", "alone")
+CASES = ("gptff", "dimenetpp", "reann", "mbnn", "alone")
 
 
 def learn(model: torch.nn.Module, evaluate: Callable) -> Callable[[], torch.Tensor]:
@@ -135,16 +135,25 @@ def reann_rows(quick: bool) -> list[dict]:
     return compared("REANN water", "4 x water 96", learn(theirs, evaluate), ours(mine, graph), quick)
 
 
-def alone_rows(quick: bool) -> list[dict]:
-    """Inference and step of the models that no other program here computes: reference against compiled."""
+def mbnn_rows(quick: bool) -> list[dict]:
+    """MBNN and AtomFT on it, which no other program here computes."""
     mbnn = atomlab.create("mbnn", elements=["Si"])
+    rows = no_peer({"MBNN": mbnn}, quick)  # AtomFT freezes its base
+    return rows + no_peer({"AtomFT on MBNN": atomlab.create("atomft", base=mbnn)}, quick)
+
+
+def alone_rows(quick: bool) -> list[dict]:
+    """The others that no other program here computes."""
     models = {
-        "MBNN": mbnn,
-        "AtomFT on MBNN": atomlab.create("atomft", base=mbnn),
         "EquiREANN": atomlab.create("equireann", elements=["Si"]),
         "DimeNet++ of chemtrain": atomlab.create("dimenetpp", elements=["Si"], form="paper"),
         "Stillinger-Weber": atomlab.create("stillinger-weber"),
     }
+    return no_peer(models, quick)
+
+
+def no_peer(models: dict[str, torch.nn.Module], quick: bool) -> list[dict]:
+    """Inference and step of the models: reference against compiled."""
     rows, want = [], ("energy", "forces", "stress")
     for name, model in models.items():
         one, four = batch([silicon(64)], model), batch([silicon(64, seed) for seed in range(1, 5)], model)
