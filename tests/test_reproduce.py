@@ -80,7 +80,7 @@ def test_the_scale_comes_from_the_environment_and_is_checked(monkeypatch: pytest
 
 
 def test_a_row_names_no_folder_of_one_machine() -> None:
-    assert rows._relative(["/home/me/run.py", "--work", "/home/me/scratch", "--only", "a"]) == [
+    assert rows._relative(["/far/away/run.py", "--work", "/far/away/scratch", "--only", "a"]) == [
         "run.py", "--work", "scratch", "--only", "a",
     ]  # fmt: skip
 
