@@ -1,9 +1,9 @@
 """GPTFF's energy, forces and virial in one pass without autograd, on the CPU: what `GPTFF.analytic` answers with.
 
-The formulas are those of `gptff.py` and `gptff_blocks.py`; what depends on weights alone is made once (`Folded`), what
-depends on the lists of neighbours alone once per list (`Lists`). The pass is a chain: operations of `kernels`, and
-rules for what stands between them. Layers on the radial basis have no bias of their own: the basis' first function is
-published as 0 everywhere, so that 1 stands there instead, and the bias in its row of the matrix.
+The formulas are those of `gptff.py` and `gptff_blocks.py`; what depends on weights alone is made once (`Folded`).
+The pass is a chain of rules from radial bases and cosines to the energy, and back. Layers on the radial basis have no
+bias of their own: the basis' first function is published as 0 everywhere, so that 1 stands there instead, and the bias
+in its row of the matrix.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
-from ..graph import Edges, Graph, Triplets
-from ..kernels import pair_dense, segment_sum
+from ..graph import Graph
+from ..kernels import pair_dense
 from ..kernels.chain import Chain
 from ..kernels.cpu import angles, bonds_and_triplets, encoder
 from ..kernels.cpu.angles import Angles
@@ -45,7 +44,7 @@ def analytic(model: GPTFF, graph: Graph, want: Sequence[str]) -> Outputs | None:
     if dtype is None or real(graph.positions) != dtype or random:
         return None
     c = model.config
-    code, layer = angles.loops(dtype), bonds_and_triplets.loops(dtype, c["nodes"], c["edges"])
+    code, layer = angles.loops(dtype), bonds_and_triplets.loops(dtype, c["nodes"], c["edges"], c["radial"])
     attention = encoder.loops(dtype, c["nodes"], c["attention_heads"], c["feedforward"]) if c["attention"] else None
     if code is None or layer is None or (c["attention"] and attention is None):
         return None
@@ -79,8 +78,7 @@ class Folded:
         self.first_nodes = Turned(torch.cat([w_i, w_j]))
         self.layers = [_layer(layer) for layer in model.layers]
         self.attention = [None if la.attention is None else _encoder(la.attention) for la in model.layers]
-        radial = [model.first_radial, *(la for b in model.layers for la in (b.edge.radial, b.convolution.radial))]
-        self.radial = [Turned(_biased(layer)) for layer in radial]
+        self.first_radial = Turned(_biased(model.first_radial))
         sides = [la for b in model.layers for la in (b.three.side_a, b.three.side_b)]
         self.sides = [Turned(_biased(layer)) for layer in sides]
         self.hidden = [Turned(layer.weight, layer.bias) for layer in model.hidden]
@@ -112,13 +110,15 @@ def _layer(layer: Published) -> Weights:
         _stacked(convolution.value, convolution.gate),
     ]  # fmt: skip
     forth = [array for weight, bias in matrices for array in (_flat(weight.t()), _flat(bias))]
+    radial = [_biased(edge.radial), _biased(convolution.radial)]
     forth.insert(4, _flat(torch.stack([three.angle.weight[:, 0], three.angle.bias])))
     on_atoms = [torch.cat([w_i, nothing, w_j, w_k]), *(torch.cat(w[:2]) for w in (on_edge, on_convolution))]
     return Weights(
         n,
         w_ij.shape[0],
-        tuple(forth),
-        tuple(_flat(weight) for weight, _ in matrices),
+        radial[0].shape[1],
+        (*forth, *(_flat(weight.t()) for weight in radial)),
+        (*(_flat(weight) for weight, _ in matrices), *map(_flat, radial)),
         tuple(_flat(weight.t()) for weight in on_atoms),
         tuple(_flat(weight) for weight in on_atoms),
     )
@@ -145,20 +145,6 @@ def _stacked(*layers: torch.nn.Linear) -> tuple[Tensor, Tensor]:
     return torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
 
 
-def _lists_of(edges: Edges, triplets: Triplets, atoms: int) -> Lists:
-    """Kept as long as the triplets are, since one graph is often evaluated again."""
-    tensors = edges.i, edges.j, triplets.a, triplets.b
-    if any(t.is_inference() for t in tensors):
-        return Lists(*tensors, atoms)
-    kept, state = _lists.get(triplets.a), [(t.data_ptr(), t._version) for t in tensors]
-    if kept is None or kept[0] != state:
-        kept = _lists[triplets.a] = state, Lists(*tensors, atoms)
-    return kept[1]
-
-
-_lists: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-
-
 # ---------------------------------------------------------------------- the pass
 
 
@@ -166,7 +152,8 @@ class _Pass:
     def __init__(self, model: GPTFF, graph: Graph, weights: Folded, code: Code, room: Space):
         self.model, self.graph, self.weights, self.code, self.room = model, graph, weights, code, room
         self.edges = graph.edges[model.edge_key]
-        self.lists = _lists_of(self.edges, graph.triplets[model.needs.triplets[0]], len(graph.numbers))
+        triplets = graph.triplets[model.needs.triplets[0]]
+        self.lists = Lists(self.edges.i, self.edges.j, triplets.a, triplets.b, len(graph.numbers))
         self.structures: Structures | None = None
         self.head = graph.head.index_select(0, graph.batch) if model.by_atom else graph.head
 
@@ -191,16 +178,15 @@ class _Pass:
     def _atoms(self, basis: Tensor, side: Tensor, cosine: Tensor) -> Tensor:
         """The atoms' vectors after the last layer, (A, n)."""
         graph, weights, edges = self.graph, self.weights, self.edges
-        radial = iter(self.chain.step(Products(weights.radial), (basis,)))
+        (radial,) = self.chain.step(Products([weights.first_radial]), (basis,))
         sides = iter(self.chain.step(Products(weights.sides), (side,)))
         x = weights.embedding.index_select(0, graph.numbers)
         nodes = weights.first_nodes(x)
         edge = pair_dense(basis, weights.first, weights.first_bias, nodes, edges.i, edges.j)
-        (edge,) = self.chain.step(Times(), (edge, next(radial)))
+        (edge,) = self.chain.step(Times(), (edge, radial))
         for t, (layer, attention) in enumerate(zip(weights.layers, weights.attention)):
             rule = BondsAndTriplets(self.code.layer, self.lists, layer, self.room, f"layer {t}")
-            given = next(radial), next(radial), next(sides), next(sides), cosine
-            x, edge = self.chain.step(rule, (x, edge, *given))
+            x, edge = self.chain.step(rule, (x, edge, basis, next(sides), next(sides), cosine))
             if attention is not None:
                 (x,) = self.chain.step(self._encoder(attention, t), (x,))
         return x
@@ -214,10 +200,8 @@ class _Pass:
 
     def _read(self, x: Tensor) -> Tensor:
         """The network's energies before scale and shift: of the atoms, or of the structures."""
-        graph, weights = self.graph, self.weights
-        if not self.model.by_atom:
-            x = segment_sum(x.to(torch.float64), graph.batch, graph.size).to(x.dtype)
-        return self.chain.step(Readout(weights.hidden, weights.last, self.head), (x,))[0]
+        batch = None if self.model.by_atom else self.graph.batch
+        return self.chain.step(Readout(self.weights.hidden, self.weights.last, self.head, batch), (x,))[0]
 
     def _energies(self, network: Tensor) -> Outputs:
         model, graph = self.model, self.graph

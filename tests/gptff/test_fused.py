@@ -102,6 +102,13 @@ def test_single_precision_and_energies_alone():
     assert torch.equal(alone.energy, found.energy) and alone.forces is None and alone.features is None
 
 
+def test_it_works_in_inference_mode():
+    model = model_of()
+    known = by_pass(model, graph_of(model))
+    with torch.inference_mode():
+        assert_close(by_pass(model, graph_of(model)), known, 0.0)
+
+
 def test_no_weight_is_older_than_the_model():
     """Train one step, write to a weight, replace a parameter: the next answer is of the new weights."""
     model = model_of()

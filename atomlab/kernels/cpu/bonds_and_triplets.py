@@ -28,19 +28,22 @@ __all__ = ["BondsAndTriplets", "Lists", "Weights", "loops"]
 
 
 @functools.cache
-def _text(dtype: str, both: int) -> str:
+def _text(dtype: str, both: int, narrow: int) -> str:
     wide = width(both, dtype)
     text = products.behind(layers.text(dtype, both, wide), "triplets", WIDTH=wide, STAMP=STAMP)
-    return products.behind(products.behind(text, "segments", REAL=dtype, WIDTH=wide), "bonds_and_triplets")
+    text = products.behind(text, "segments", REAL=dtype, WIDTH=wide)
+    return products.behind(text, "bonds_and_triplets", NARROW=narrow)
 
 
-def loops(dtype: str, nodes: int, edges: int) -> ModuleType | None:
-    """The compiled loops for that many features of atoms and edges; None while there are none, or for odd numbers."""
+def loops(dtype: str, nodes: int, edges: int, radial: int) -> ModuleType | None:
+    """The compiled loops for that many features of atoms and edges, and radial functions; None while there are none,
+    or for odd numbers."""
     both = math.gcd(nodes, edges)
     panel = products.panel(both, dtype)[0]
     if panel < products.LEAST:
         return None
-    return library(f"bonds_and_triplets_{dtype}_{panel}_{width(both, dtype)}", _text(dtype, both))
+    narrow = width(radial, dtype)
+    return library(f"bonds_and_triplets_{dtype}_{panel}_{width(both, dtype)}_{narrow}", _text(dtype, both, narrow))
 
 
 class Lists:
@@ -78,6 +81,7 @@ class Weights:
 
     nodes: int
     edges: int
+    radial: int
     forth: tuple[np.ndarray, ...]
     back: tuple[np.ndarray, ...]
     atoms: tuple[np.ndarray, ...]
@@ -85,8 +89,10 @@ class Weights:
 
 
 class BondsAndTriplets(Rule):
-    """(x (A, n), edge (E, e), radial_edge (E, e), radial_atom (E, n), side_a and side_b (B, e), cosine (T,)) ->
-    (x, edge) after the layer. name: of its arrays in the pass's room."""
+    """(x (A, n), edge (E, e), basis (E, N), side_a and side_b (B, e), cosine (T,)) -> (x, edge) after the layer.
+
+    name: of its arrays in the pass's room.
+    """
 
     def __init__(self, code: ModuleType, lists: Lists, weights: Weights, room: Space, name: str):
         self.code, self.lists, self.weights, self.room, self.name = code, lists, weights, room, name
@@ -112,8 +118,8 @@ class BondsAndTriplets(Rule):
         given = [flat(t) for t in x]
         self._over(self.code.on_atoms, n, e, 2 * n, given[0], *weights.atoms, *atoms)
         self._over(
-            self.code.forward, n, e, *lists.all, *weights.forth, *given[2:], *atoms, *given[:2], *self.kept,
-            *(flat(t) for t in out),
+            self.code.forward, n, e, weights.radial, *lists.all, *weights.forth, *given[2:], *atoms, *given[:2],
+            *self.kept, *(flat(t) for t in out),
         )  # fmt: skip
         return out
 
@@ -127,8 +133,8 @@ class BondsAndTriplets(Rule):
         ]
         given, (d_edge, *others) = [flat(t) for t in x[2:]], (flat(t) for t in out)
         self._over(
-            self.code.backward, n, e, *lists.all, *weights.forth, *weights.back, *given, *self.kept, flat(g[0]),
-            flat(g[1]), d_edge, *ends, *others, self._array("total", x[0], lists.sides, e),
+            self.code.backward, n, e, weights.radial, *lists.all, *weights.forth, *weights.back, *given, *self.kept,
+            flat(g[0]), flat(g[1]), d_edge, *ends, *others, self._array("total", x[0], lists.sides, e),
         )  # fmt: skip
         sums = self._array("sums", x[0], lists.atoms, 2 * max(n, e))
         of_edges, of_sides = lists.ends

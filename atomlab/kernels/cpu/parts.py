@@ -91,13 +91,17 @@ class Times(Rule):
 
 
 class Readout(Rule):
-    """SiLU layers, and of the last layer's results (N, heads) each row's own: (N,)."""
+    """SiLU layers, and of the last layer's results (N, heads) each row's own: (N,). With `batch` the rows are summed by
+    it first, in float64, one sum for each head that is given."""
 
-    def __init__(self, layers: Sequence[Turned], last: Turned, head: Tensor):
-        self.layers, self.last, self.head = layers, last, head
+    def __init__(self, layers: Sequence[Turned], last: Turned, head: Tensor, batch: Tensor | None = None):
+        self.layers, self.last, self.head, self.batch = layers, last, head, batch
 
     def forward(self, x):
-        self.before, y = [], x[0]
+        self.before, (y,) = [], x
+        if self.batch is not None:
+            sums = torch.zeros(len(self.head), y.shape[1], dtype=torch.float64)
+            y = sums.index_add_(0, self.batch, y.double()).to(y.dtype)
         for layer in self.layers:
             self.before.append(layer(y))
             y = torch.nn.functional.silu(self.before[-1])
@@ -107,4 +111,4 @@ class Readout(Rule):
         g = g[0][:, None] * self.last.back.index_select(0, self.head)
         for layer, z in zip(reversed(self.layers), reversed(self.before)):
             g = torch.ops.aten.silu_backward(g, z) @ layer.back
-        return (g,)
+        return (g if self.batch is None else g.index_select(0, self.batch),)
