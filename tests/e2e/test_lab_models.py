@@ -111,7 +111,7 @@ def check_health(lab: LabPage, extensivity: str) -> None:
     lab.wait_for(page.locator(".al-check [data-id=start]:visible"), 20, "the health view")
     press(lab, "start")
     rows = page.locator(".al-check .al-line")
-    lab.wait_for(rows.first, 60, "the first finding")
+    lab.wait_for(rows.first, 150, "the first finding (kernels are compiled before it)")
     lab.wait_for(lambda: rows.count() == 13, 120, "all findings")
     assert extensivity in rows.filter(has_text="supercells add up").inner_text()
     lab.wait_for(page.locator(".al-check .js-plotly-plot .lines path").first, 60, "the dimers' curve")
