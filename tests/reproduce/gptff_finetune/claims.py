@@ -6,7 +6,7 @@ from pathlib import Path
 
 TITLE = "GPTFF's published weights, and fine-tuned (Xie, Lu, Meng, Liu)"
 STAGES = {"before": "v2, E0 refitted", "after": "fine-tuned", "scratch": "from scratch"}
-TASKS = {"c5h4": "C5H4, B3LYP/6-31G", "ge": "germanium, mlearn (PBE)"}
+TASKS = {"c5h4": "C5H4, B3LYP/6-31G (what is left is the torsion, learned by neither)", "ge": "germanium, mlearn (PBE)"}
 
 
 def _parameters(rows: dict[str, dict]) -> str:
@@ -66,7 +66,7 @@ def figure(rows: dict[str, dict], path: Path) -> None:
             bars = axes.bar([n + 0.27 * (k - 1) for n in range(len(found))], values, 0.25, color=colour)
             bars.set_label(STAGES[stage])
             axes.bar_label(bars, fmt="%.0f", fontsize=8)
-        axes.set(yscale="log", ylabel=label)
-        axes.set_xticks(range(len(found)), [TASKS[task] for task in found])
+        axes.set(ylabel=label)
+        axes.set_xticks(range(len(found)), [TASKS[task].split(" (")[0] for task in found])
     picture.axes[0].legend(fontsize=8)
     canvas.print_png(str(path))

@@ -7,7 +7,8 @@ The MACE-MP-0 paper (arXiv:2401.00096, III and C.2) fine-tunes foundation models
 ("element"), and twenty frames of `sw-si` with Stillinger-Weber labels of other parameters, 2 eV/atom lower ("level").
 Replayed are frames that si-base has learned from; forgetting is measured on its validation frames, which neither has
 seen. All arms of a task have the same number of steps with the same number of new structures in each; but for
-`replay-narrow`, whose steps have as many structures in all as naive's, so that only half of them are new.
+`replay-narrow`, whose steps have as many structures in all as naive's, so that only half of them are new (and for the
+new element a naive fine-tuning's learning rate, half of a transfer's): what replay's own choices were at first.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ OTHER = {"Si": {"epsilon": 2.6, "sigma": 2.15, "lambda": 24.0}}
 LOWER = 2.0  # eV/atom
 BATCH, REPLAYED = 4, 90
 ARMS = {
-    "element": {"naive": ("transfer", {}), "replay": ("replay", {})},
+    "element": {
+        "naive": ("transfer", {}),
+        "replay": ("replay", {}),
+        "replay-narrow": ("replay", {"batch_structures": BATCH, "epochs": 11, "learning_rate": 0.0047}),
+    },
     "level": {
         "naive": ("naive", {}),
         "lora": ("lora", {}),
