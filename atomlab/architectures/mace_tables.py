@@ -65,7 +65,7 @@ def network(
     over_rows(
         code.bonds.basis, bonds, length, kind, folded.r0, folded.transform, folded.constants, folded.config["cutoff"],
         folded.config["envelope"], on_basis, folded.frequencies, folded.densities, folded.mix, flat(f), flat(envelope),
-        value, slope, work=bonds * size * 20,
+        value, slope, work=bonds * size * 400,
     )  # fmt: skip
     f, envelope = f.to(dtype), envelope.to(dtype)
     found = []

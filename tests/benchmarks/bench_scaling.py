@@ -163,15 +163,17 @@ def parted(call, turns: int) -> dict:
             whole[count].append((1000 * (time.thread_time() - mine), 1000 * (time.process_time() - every)))
     first = {n: statistics.median(t for t, _ in found) for n, found in whole.items()}
     process = {n: statistics.median(t for _, t in found) for n, found in whole.items()}
-    clocks = {1: Clock(), 2: Clock()}
+    clocks, named = {1: Clock(), 2: Clock()}, {}
     for count, clock in clocks.items():
         torch.set_num_threads(count)
         with kernels(clock):
+            begun = time.thread_time()
             for _ in range(turns):
                 call()
+            named[count] = time.thread_time() - begun
     one, two = ({name: 1000 * t / turns for name, t in clocks[n].longest().items()} for n in (1, 2))
     parts = [{"name": n, "one_ms": one[n], "two_ms": two.get(n, 0.0)} for n in sorted(one, key=lambda n: -one[n])]
-    rest = {n: max(first[n] - 1000 * sum(clocks[n].here().values()) / turns, 0.0) for n in (1, 2)}
+    rest = {n: 1000 * (named[n] - sum(clocks[n].here().values())) / turns for n in (1, 2)}
     parts.append({"name": "everything else", "one_ms": rest[1], "two_ms": rest[2]})
     return {"cpu_gain": first[1] / first[2], "first_ms": first, "process_ms": process, "parts": parts}
 

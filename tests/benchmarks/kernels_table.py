@@ -18,7 +18,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
-from kernels_why import explanations, floors, mine, number, table, threads
+from kernels_why import SECOND_CORE, explanations, floors, mine, number, table, threads
 
 FILES = (
     "against_mace",
@@ -31,7 +31,6 @@ FILES = (
     "bench_profile",
 )
 Row = dict[str, Any]
-SECOND_CORE = 1.7  # of two processes of products against one, below which wall times tell nothing
 
 
 @dataclass
@@ -171,7 +170,7 @@ def _second_thread(row: Row) -> Target:
     if row["shape"] != "medium":
         return Target(name, "ours", "not slower", gain, gain >= 0.95, f"{gain:.2f}x{told}", note, threads=row)
     share = gain / worth
-    told = f"{share:.2f}{told}"
+    told = f"{share:.3f}{told}"
     return Target(name, "ours", "0.85 of the products'", share, share >= 0.85, told, note, threads=row)
 
 
