@@ -129,7 +129,7 @@ def threads(results: Results) -> str:
     text = (
         "216 Si. Of each kernel the longer of the two shares; of everything else (Python, torch's small operations) "
         "what the first thread does; parts under 0.05 ms are left out. A kernel of less than about 100 µs stays on one "
-        "thread (`LEAST` in `kernels/cpu/threads.py`)."
+        "thread (`LEAST` in `kernels/cpu/threads.py`). Means, and in the last two lines the fastest turns."
     )
     return f"\n## What a second thread does\n\n{text}\n\n{table(head, lines)}"
 
