@@ -110,6 +110,26 @@ def test_processes_that_are_spawned_or_forked_have_kernels(tmp_path):
     assert done.stdout.strip() == "agreed", done.stderr[-2000:]
 
 
+ENDING = """
+from atomlab import kernels
+from atomlab.kernels.cpu import compiled
+
+SOURCE = 'import time\\ntime.sleep(1)\\nprint("compiled {}", flush=True)\\n'
+with kernels.interactive():
+    for n in range(3):
+        assert compiled.library(f"slow{n}", SOURCE.format(n)) is None
+print("ends", flush=True)
+"""
+
+
+def test_a_program_that_ends_lets_the_compiler_finish_what_it_has_begun(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATOMLAB_CACHE", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *others = done.stdout.splitlines()
+    assert first == "ends" and len(others) == 1 and others[0].startswith("compiled")
+
+
 def test_a_cache_that_cannot_be_written_is_said_and_each_process_compiles_its_own(
     tmp_path, monkeypatch, nothing_said, nothing_compiled
 ):

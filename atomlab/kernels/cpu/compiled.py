@@ -70,8 +70,8 @@ def library(name: str, source: str) -> ModuleType | None:
         future = _libraries.get(key)
         if future is None:
             future = _libraries[key] = Future()
-            start = threading.Thread(target=_compile, args=(key, source, future), daemon=True, name=f"compile {name}")
-            start.start()
+            # Not a daemon: the compiler's own callbacks do not survive an interpreter that ends around them.
+            threading.Thread(target=_compile, args=(key, source, future), name=f"compile {name}").start()
     if not future.done():
         if not waits():
             return None
@@ -112,6 +112,8 @@ def _tell_if_long(future: Future, name: str) -> None:
 def _compile(key: str, source: str, future: Future) -> None:
     try:
         with _one_at_a_time:
+            if not threading.main_thread().is_alive():
+                raise RuntimeError("the program ends")  # what has begun is brought to an end, nothing more is begun
             path = folder() / f"{key}.py"
             if not path.exists():
                 _write(path, source)
