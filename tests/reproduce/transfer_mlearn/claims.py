@@ -185,7 +185,7 @@ def _claims() -> list[tuple[str, str, Callable[[Rows], str]]]:
         further = "transfer's further from experiment than scratch's"
         found += [
             (f"{name}: energy MAE below 43 meV/atom", "transfer from 10, scratch from 195", _chemical(kind)),
-            (f"{name}: runs of the liquid that stay whole", paper, _whole(kind)),
+            (f"{name}: runs of the liquid that stay whole (paper: 100 ps)", paper, _whole(kind)),
             (f"{name}: g(r), distance from that of scratch with 195 (Å)", further, _structure(kind, "g(r)")),
             (f"{name}: angles, half the area between (0 to 1)", further, _structure(kind, "angles")),
         ]
@@ -249,6 +249,6 @@ def _of_liquid(axes, rows: Rows, kind: str, key: str) -> None:
     labels = {"g": ("r (Å)", "g(r)"), "angles": ("angle (°)", "density (1/°)")}[key]
     axes.set(xlabel=labels[0], ylabel=labels[1], title=f"{KINDS[kind]}, liquid Ge, 1200 K")
     if axes.lines:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc={"g": "lower right", "angles": "lower center"}[key])
     else:
         axes.text(0.5, 0.5, "not measured yet", ha="center", transform=axes.transAxes)
