@@ -94,7 +94,7 @@ CLAIMS = [
     ("on the base's own ground (another measure)", "no such number", _forgotten(True, "forces")),
     ("the same, median over the structures", "no such number", _forgotten(True, "median")),
     ("force RMSE on the task itself", "about equal", _target("replay")),
-    ("the same where both losses weigh 1 from the start (the base's errors on its own data are ten times larger)",
+    ("the same where both losses weigh 1, though the replayed structures' begins larger",
      "no such number", _target("replay-even")),
     ("forgetting of forces on the other tasks then", "no such number",
      _forgotten(False, "forces", ("replay-even",))),
