@@ -133,9 +133,9 @@ def _whole(kind: str) -> Callable[[Rows], str]:
     def ours(rows: Rows) -> str:
         def one(n: int) -> str:
             found = _arms(rows, kind, "md-", n)
-            return ", ".join(
-                f"{a} {sum(v['whole'] for v in f)} of {sum(v['runs'] for v in f)}" for a, f in found.items()
-            )
+            told = [f"{arm} {sum(v['whole'] for v in f)} of {sum(v['runs'] for v in f)}" for arm, f in found.items()]
+            longest = max(max(v["ps"]) for values in found.values() for v in values)
+            return ", ".join(told) + f" ({longest:g} ps)"
 
         return _lines(rows, kind, "md-", one)
 
@@ -160,8 +160,11 @@ def _structure(kind: str, what: str) -> Callable[[Rows], str]:
             words = [
                 f"{a} {d.mean():.3f} ± {d.std():.3f}" if len(d) else f"{a}: no run whole" for a, d in found.items()
             ]
-            worse = all(map(len, found.values())) and found["transfer"].mean() > found["scratch"].mean()
-            return ", ".join(words) + (" (**negative transfer**)" if worse else "")
+            if not all(map(len, found.values())):
+                return ", ".join(words)
+            excess, spread = found["transfer"].mean() - found["scratch"].mean(), sum(d.std() for d in found.values())
+            note = "**negative transfer**" if excess > spread else "transfer further, within the spreads"
+            return ", ".join(words) + f" ({note})" * (excess > 0)
 
         return _lines(rows, kind, "md-", one)
 
