@@ -53,8 +53,12 @@ def _forces(rows: dict[str, dict]) -> str:
 
 
 def _ratio(rows: dict[str, dict]) -> str:
-    v = rows["atomft-1"]["values"]
-    return f"{v['base_test']['energy_eV_atom'] / v['tuned_test']['energy_eV_atom']:.1f} times lower (NI = 1)"
+    parts = []
+    for blocks in (1, 2):
+        v = rows[f"atomft-{blocks}"]["values"]
+        ratio = v["base_test"]["energy_eV_atom"] / v["tuned_test"]["energy_eV_atom"]
+        parts.append(f"{ratio:.1f} times lower (NI = {blocks})")
+    return ", ".join(parts)
 
 
 def _functions(rows: dict[str, dict]) -> str:
