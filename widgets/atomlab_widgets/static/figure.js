@@ -26,6 +26,10 @@ function present(model) {
   });
 }
 
+// Nobody in Python listens to the mouse moving over points. While one message is under way the page keeps only the last
+// one of its kind: a hover behind a selection would take its place.
+const unheard = (name, value) => name === "_js2py_pointsCallback" && /hover$/.test(value?.event_type);
+
 const newer = (message, told) => !(message.trace_edit_id <= told.traces) && !(message.layout_edit_id <= told.layout);
 
 export default () => {
@@ -37,6 +41,7 @@ export default () => {
       for (const [name, note] of keep) model.on(`change:${name}`, note);
       const seen = new Proxy(model, {
         get(target, key) {
+          if (key === "set") return (name, value, ...rest) => unheard(name, value) || target.set(name, value, ...rest);
           if (key === "get") return (name) => (name in override ? override[name] : target.get(name));
           if (key === "on") return (name, call, ...rest) => { (handlers[name] ||= []).push(call); return target.on(name, call, ...rest); };
           const value = target[key];
