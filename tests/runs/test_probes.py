@@ -113,6 +113,21 @@ def test_probes_keep_within_their_share_of_the_time(base, frames):
     assert budget.spent <= 0.15 * (clock.time - budget.began) + 0.2
 
 
+def test_waiting_for_kernels_takes_no_probe_its_time(base, frames):
+    clock = Clock()
+    budget = Budget(0.5, clock)
+    watch, waits = Errors(budget, base, 0, "forgetting", "Other tasks", frames), [50.0, 0.01]
+
+    def pilot(potential):
+        clock.time += waits.pop(0)
+        return 2.0
+
+    watch.pilot = pilot
+    clock.time += 5.0  # of training
+    assert watch(base, 0.0) is not None
+    assert budget.spent < 1.0 and budget.used() < 0.2
+
+
 def test_a_probe_that_never_fits_says_so(base, frames):
     budget = Budget(1e-9)
     watch = Errors(budget, base, 0, "forgetting", "Other tasks", frames)

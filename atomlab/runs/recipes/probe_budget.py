@@ -32,6 +32,12 @@ class Budget:
         """The share of the time that probes have taken."""
         return self.spent / max(1e-9, self.now() - self.began)
 
+    def aside(self, work: Callable[[], Any]) -> None:
+        """Do what happens once per run or machine (kernels are loaded or compiled): no probe's time, nor the run's."""
+        start = self.now()
+        work()
+        self.began += self.now() - start
+
     def timed(self, work: Callable[[], Any]) -> tuple[Any, float]:
         """The result of some work, and its seconds, which are counted."""
         start = self.now()

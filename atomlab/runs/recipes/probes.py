@@ -61,7 +61,7 @@ class Watch(ABC):
 
     def __call__(self, potential: Potential, epoch: float) -> dict[str, Any] | None:
         if self.cost is None:
-            self.budget.timed(lambda: self.pilot(potential))  # the first time is always slower
+            self.budget.aside(lambda: self.pilot(potential))  # the first time may wait for kernels
             factor, seconds = self.budget.timed(lambda: self.pilot(potential))
             self.cost = factor * seconds
         if not self.budget.allows(self.name, self.cost * (1 if self.untouched is None else 2)):
