@@ -123,6 +123,7 @@ def test_waiting_for_kernels_takes_no_probe_its_time(base, frames):
         return 2.0
 
     watch.pilot = pilot
+    watch.warm()
     clock.time += 5.0  # of training
     assert watch(base, 0.0) is not None
     assert budget.spent < 1.0 and budget.used() < 0.2

@@ -59,9 +59,14 @@ class Watch(ABC):
     def text(self, now: Measured) -> str:
         """The numbers in words, beside the base's."""
 
+    def warm(self) -> None:
+        """What the first time costs more (kernels are loaded or compiled) before the training, at nobody's charge."""
+        assert self.untouched is not None
+        base = self.untouched
+        self.budget.aside(lambda: self.pilot(base))
+
     def __call__(self, potential: Potential, epoch: float) -> dict[str, Any] | None:
         if self.cost is None:
-            self.budget.aside(lambda: self.pilot(potential))  # the first time may wait for kernels
             factor, seconds = self.budget.timed(lambda: self.pilot(potential))
             self.cost = factor * seconds
         if not self.budget.allows(self.name, self.cost * (1 if self.untouched is None else 2)):
@@ -247,6 +252,8 @@ def watches(spec: Any, plan: Plan, parts: Parts, io: RunIO, base_head: int = 0) 
         found.append(Lattice(budget, base, plan.head, given))
     if spec.probe_path:
         found.append(Barrier(budget, base, plan.head, load_data(spec.probe_path, io)))
+    for watch in found:
+        watch.warm()
     return found
 
 
