@@ -77,7 +77,7 @@ def _gains(kind: str, what: str) -> Callable[[Rows], str]:
             told = " -> ".join(f"{e.mean():.1f} ± {e.std():.1f}" for e in errors)
             idle = sum(v["largest_force_eV_A"] < 0.01 for v in _arms(rows, kind, "", n)["transfer"])
             note = f"; {idle} drew only structures without forces, from which nothing is learned" if idle else ""
-            return f"{word} ({told} {MAE[what][1]}, {len(errors[0])} models{note})"
+            return f"{word} ({told} {MAE[what][1]}, {len(errors[0])} model{'s' * (len(errors[0]) > 1)}{note})"
 
         return _lines(rows, kind, "", one)
 
