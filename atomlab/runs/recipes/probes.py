@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any
 
@@ -164,12 +165,10 @@ class Stability(Watch):
             update={"steps": steps, "frame_every": min(steps, self.settings.frame_every)}
         )
         frames, energies = 0, []
-        try:
+        with suppress(Breakdown):  # how far it came is the result
             for frame in simulate(potential, self.atoms, settings, head=potential.card.heads[self.head]):
                 frames = frame.step
                 energies.append(frame.conserved)
-        except Breakdown:
-            pass  # how far it came is the result
         drift = (energies[-1] - energies[0]) / len(self.atoms) if len(energies) > 1 else math.nan
         return {"steps": float(frames), "share": frames / steps, "drift": drift}
 
