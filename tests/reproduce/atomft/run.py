@@ -36,7 +36,7 @@ from rows import Rows, options  # noqa: E402
 
 # frames of the broad set, of each trajectory of the narrow one; epochs of base and correction
 SIZES = {
-    "small": {"broad": 350, "narrow": 6, "base_epochs": 60, "epochs": 70},
+    "small": {"broad": 350, "narrow": 6, "base_epochs": 60, "epochs": 300},
     "paper": {"broad": 3500, "narrow": 40, "base_epochs": 1000, "epochs": 1000},
 }
 HELD = 70  # frames of the broad set that are left out
@@ -112,7 +112,11 @@ class Study:
             )
             _done(run)
             tuned, metrics = run.result().potential, run.result().metrics
-        values: dict = {"seconds_per_epoch": metrics["seconds"] / metrics["epochs"], "frames": [len(train), len(test)]}
+        values: dict = {
+            "epochs": metrics["epochs"],
+            "seconds_per_epoch": metrics["seconds"] / metrics["epochs"],
+            "frames": [len(train), len(test)],
+        }
         for name, data in {"train": train, "test": test, "elsewhere": held}.items():
             values |= {f"{who}_{name}": errors(model, data) for who, model in {"base": base, "tuned": tuned}.items()}
         return values | self.formation(base, tuned)

@@ -29,8 +29,10 @@ def _by_heart(rows: dict[str, dict]) -> str:
 
 
 def _epoch(rows: dict[str, dict]) -> str:
-    pair = [rows[f"c7h4-6-T2-{kind}"]["values"]["seconds_per_epoch"] for kind in KINDS]
-    return f"{pair[0]:.1f} and {pair[1]:.1f} s: EquiREANN / REANN = {pair[1] / pair[0]:.2f}"
+    v = rows["epochs-c7h4-6-T2"]["values"]
+    pair = [v[f"{kind}_seconds"] for kind in KINDS]
+    ratio = f"EquiREANN / REANN = {pair[1] / pair[0]:.2f}"
+    return f"{pair[0]:.2f} and {pair[1]:.2f} s: {ratio} ({v['frames']:,} frames, one thread, by turns)"
 
 
 def _parameters(rows: dict[str, dict]) -> str:
@@ -60,7 +62,7 @@ def figure(rows: dict[str, dict], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    settings = list(dict.fromkeys(name.rsplit("-", 1)[0] for name in rows if not name.startswith("heart")))
+    settings = list(dict.fromkeys(name.rsplit("-", 1)[0] for name in rows if not name.startswith(("heart", "epochs"))))
     picture = Figure(figsize=(3.2 * len(settings), 3.2), layout="constrained")
     canvas = FigureCanvasAgg(picture)
     colours = {"reann": "C0", "equireann": "C1"}
