@@ -1,28 +1,31 @@
-"""Memory and speed of a store: many small synthetic structures are written, read, checked and trained on.
+"""Memory and speed of a store: 200,000 small synthetic structures are written, read, checked and trained on.
 
-`make bench`, or `python tests/benchmarks/bench_store.py [STRUCTURES]` (200,000 by default; minutes). Two numbers for
-memory: `own` is what the process itself holds (RssAnon), `mapped` are pages of the store's file (RssFile), which the
-system takes back when it needs them. Linux only: both are from /proc.
+    python tests/benchmarks/bench_store.py [--quick] [read | train ...]
+
+`read` goes through every structure (statistics, graphs, the data doctor), `train` takes steps of a training. Two
+numbers for memory: `own` is what the process itself holds (RssAnon), `mapped` are pages of files (RssFile), the store's
+among them, which the system takes back when it needs them. Linux only: both are from /proc. That a training from a
+store is the training from memory, number by number, is a test (tests/data/test_store_training.py).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
 import time
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from ase.build import bulk
+from side import arguments, one_thread, quiet, write
 
 import atomlab
 from atomlab.data import build_store, findings, statistics
 from atomlab.data.entry import Entry
 from atomlab.data.loader import batches
 from atomlab.graph import Needs
+
+BATCH, PART, PARTS = 16, 400, 5
 
 
 def frames(count):
@@ -47,15 +50,16 @@ def memory() -> dict[str, float]:
 class Steps:
     """What each step took, printed and kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
         self.rows: list[dict] = []
+        self.system = f"{count} structures"
         self.before = memory()
 
     def __call__(self, name: str, work, structures: int):
         start = time.perf_counter()
         out = work()
         seconds, now = time.perf_counter() - start, memory()
-        row = {"step": name, "structures": structures, "seconds": round(seconds, 1), **now}
+        row = {"case": name, "system": self.system, "structures": structures, "seconds": round(seconds, 1), **now}
         row["per_second"] = round(structures / seconds)
         self.rows.append(row)
         print(
@@ -65,26 +69,38 @@ class Steps:
         return out
 
 
-def trained(dataset, steps: int) -> int:
-    """Some steps of a small model, from the middle of an epoch's order."""
+def read(dataset, step: Steps) -> None:
+    """What asks for every structure, in blocks or one by one."""
+    n = len(dataset)
+    step("E0 by least squares", lambda: statistics.atomic_energies(dataset, "least-squares"), n)
+    order = np.random.default_rng(1).permutation(n).tolist()
+    step("read all, at random", lambda: sum(len(dataset.entries[k].atoms) for k in order), n)
+    step("graphs of an epoch", lambda: sum(g.size for g in batches(dataset, Needs((4.0,)), 16, shuffle=True)), n)
+    step("data doctor", lambda: len(findings(dataset)), n)
+
+
+def trained(dataset, step: Steps) -> None:
+    """Steps of a small model in the random order of an epoch; memory after each part of them."""
     from atomlab.training import State, fit, prepare
 
     config = {"architecture": "mace", "channels": 4, "l_edges": 1, "correlation": 1, "cutoff": 3.5}
-    settings = {"epochs": 1, "batch_structures": 16}
-    plan = prepare("scratch", settings, config, dataset, None, device="cpu")
-    state = State(plan)
-    for _ in islice(fit(plan, state), steps):
-        pass
-    return 16 * state.step
+    settings = {"epochs": 1, "batch_structures": BATCH}
+    make = partial(prepare, "scratch", settings, config, dataset, device="cpu")
+    plan = step("prepare the training", make, len(dataset))
+    state, part = State(plan), min(PART, len(dataset) // BATCH // PARTS)
+    events = fit(plan, state)
+    for k in range(PARTS):
+        until = (k + 1) * part
+        work = lambda: next(e for e in events if state.step >= until)  # noqa: B023, E731 (called before the next turn)
+        step(f"train, steps {k * part + 1} to {until}", work, part * BATCH)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("structures", type=int, nargs="?", default=200_000)
-    parser.add_argument("--json", help="write the table here")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: 2,000 structures")
-    chosen = parser.parse_args()
-    n, step = 2000 if chosen.quick else chosen.structures, Steps()
+    given = arguments(__doc__.split("\n")[0], "read", "train")
+    quiet()
+    one_thread()
+    n = 2000 if given.quick else 200_000
+    step = Steps(n)
     print(f"before: own {step.before['own']:.0f} MB, mapped {step.before['mapped']:.0f} MB")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "many.lmdb"
@@ -93,16 +109,13 @@ def main() -> None:
         dataset = step("open", lambda: atomlab.read(path), n)
         step("sizes, energies, elements, hash", lambda: (dataset.sizes, dataset.elements, dataset.hash()), n)
         train = step("split", lambda: dataset.split(valid=0.1, seed=0).train, n)
-        step("E0 by least squares", lambda: statistics.atomic_energies(dataset, "least-squares"), n)
-        order = np.random.default_rng(1).permutation(n).tolist()
-        step("read all, at random", lambda: sum(len(dataset.entries[k].atoms) for k in order), n)
-        step("graphs of an epoch", lambda: sum(g.size for g in batches(dataset, Needs((4.0,)), 16, shuffle=True)), n)
-        step("data doctor", lambda: len(findings(dataset)), n)
-        seen = step("train 400 steps of 16", lambda: trained(train, 400), 6400)
+        if "read" in given.cases:
+            read(dataset, step)
+        if "train" in given.cases:
+            trained(train, step)
     grown = step.rows[-1]["own"] - step.before["own"]
-    print(f"file {size:.0f} MB; own memory grew by {grown:.0f} MB; {seen} structures were trained on; {sys.platform}")
-    if chosen.json:
-        Path(chosen.json).write_text(json.dumps({"file_mb": round(size), "steps": step.rows}, indent=1))
+    print(f"file {size:.0f} MB; own memory grew by {grown:.0f} MB")
+    write("bench_store", step.rows, given, file_mb=round(size), before=step.before)
 
 
 if __name__ == "__main__":

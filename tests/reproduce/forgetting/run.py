@@ -9,7 +9,7 @@ Ge, Li and Mo (PBE) and C5H4 (B3LYP/6-31G). Forgetting is told on the other task
 of `atomlab-tiny-set`, which the base has learned from and no replay here, without forces above 10 eV/Å. `level`: a MACE
 that learned C5H4 from GFN2-xTB goes on to B3LYP/6-31G. `gptff`: the same for GPTFF v2 on germanium, its own ground
 being MPtrj frames that hold none; replayed with labels of its own, since its training data are not at hand. All arms of
-a task have the same number of steps, with the same number of new structures in each.
+a task have the same number of steps, with the same number of new structures in each; `long` has three times as many.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from rows import Rows, options, reference_data  # noqa: E402
 
 TASKS = ("si", "ge", "li", "mo", "c5h4")
 ARMS = ("scratch", "base", "naive", "replay", "replay-even")
+LONG, LONG_TASKS, LONGER = ("naive-long", "replay-long"), ("ge", "c5h4"), 3
 LOSS = {
     "loss": "conditional_huber",
     "huber_delta": 0.02,
@@ -68,9 +69,14 @@ def ground() -> tuple[Dataset, Dataset]:
 def arm(task: str, name: str, given, seed: int) -> dict:
     """One model: errors on its task, and what it forgot."""
     train, valid, test = parts(task)
-    base, steps = atomlab.load("atomlab-tiny", device="cpu"), STEPS[given.scale]
+    base, steps = atomlab.load("atomlab-tiny", device="cpu"), STEPS[given.scale] * (LONGER if name in LONG else 1)
     if name == "base":
-        return {"test": short(started(base, train), test), "own": short(base, ground()[1])}
+        own = ground()[1]
+        return {
+            "test": short(started(base, train), test),
+            "own": short(base, own),
+            "labels": {"test": size(test), "own": size(own)},
+        }
     own, settings = ground(), {}
     if name.startswith("replay"):
         settings = {"replay": own[0], **replaying(len(train), REPLAYED, steps, BATCH)}
@@ -84,6 +90,11 @@ def arm(task: str, name: str, given, seed: int) -> dict:
         return row
     others = {other: parts(other)[2] for other in TASKS if other != task}
     return row | {"forgetting": forgotten(base, model, {"own": own[1], **others})}
+
+
+def size(data: Dataset) -> float:
+    """The root mean square force (eV/Å): the error of a model that has forgotten everything and says 0."""
+    return float(np.sqrt(np.mean(np.concatenate([atoms.arrays["REF_forces"] for atoms in data]) ** 2)))
 
 
 def forgotten(base: Potential, model: Potential, tasks: dict[str, Dataset]) -> dict[str, dict[str, float]]:
@@ -155,7 +166,7 @@ def main() -> None:
         rows.measure(f"gptff-ge-{name}", partial(published, name, given))
     for seed in range(SEEDS[given.scale]):
         for task in TASKS:
-            for name in ARMS:
+            for name in (*ARMS, *(LONG if task in LONG_TASKS else ())):
                 row = rows.measure(f"{task}-{name}-{seed}", partial(arm, task, name, given, seed), seed)
                 if row:
                     v = row["values"]

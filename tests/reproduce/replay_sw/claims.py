@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 TITLE = "Forgetting with and without replay, Stillinger-Weber (MACE-MP-0, C.2)"
+TASKS = {"level": "silicon, another level of theory", "element": "germanium"}
+COLOURS = {
+    "naive": "tab:blue", "lora": "tab:cyan", "replay": "tab:orange", "replay-heavy": "tab:red",
+    "replay-narrow": "tab:brown", "pseudo": "tab:green",
+}  # fmt: skip
 
 
 def _ratio(task: str, name: str, arms: tuple[str, ...] = ("naive", "replay")):
@@ -39,7 +45,33 @@ CLAIMS = [
     ("low-rank additions (LoRA) to the new level: force RMSE there (eV/Å)", "no such number",
      _ratio("level", "forces_rmse_eV_A", ("naive", "lora"))),
     ("the same: forgetting of forces", "no such number", _ratio("level", "forgetting_forces", ("naive", "lora"))),
+    ("replayed structures of weight 4: force RMSE on the new level (eV/Å)", "no such number",
+     _ratio("level", "forces_rmse_eV_A", ("replay", "replay-heavy"))),
+    ("the same: forgetting of forces", "no such number",
+     _ratio("level", "forgetting_forces", ("replay", "replay-heavy"))),
     ("replayed with the base's own labels: force RMSE on the new level (eV/Å)", "no such number",
      _ratio("level", "forces_rmse_eV_A", ("replay", "pseudo"))),
     ("the same: forgetting of forces", "no such number", _ratio("level", "forgetting_forces", ("replay", "pseudo"))),
 ]  # fmt: skip
+
+
+def figure(rows: dict[str, dict], path: Path) -> None:
+    """What each arm forgets of silicon against its error on the new task: below and to the left is better."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(9, 3.6), layout="constrained")
+    canvas = FigureCanvasAgg(picture)
+    for place, (task, title) in zip(picture.subplots(1, 2), TASKS.items(), strict=True):
+        for name, row in rows.items():
+            if not name.startswith(f"{task}-"):
+                continue
+            arm, v = name.removeprefix(f"{task}-").rsplit("-", 1)[0], row["values"]
+            x, y = 1e3 * v["forces_rmse_eV_A"], v["forgetting_forces"]
+            place.scatter(x, y, color=COLOURS[arm])
+            place.annotate(arm, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=8)
+        place.axhline(1.0, color="0.6", lw=0.8)
+        place.margins(x=0.25, y=0.1)
+        place.set(title=title, yscale="log", xlabel="force RMSE on the new task (meV/Å)")
+        place.set_ylabel("silicon's forces: RMSE(fine-tuned) / RMSE(base)", fontsize=8)
+    canvas.print_png(str(path))
