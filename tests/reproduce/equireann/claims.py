@@ -62,11 +62,12 @@ def figure(rows: dict[str, dict], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    settings = list(dict.fromkeys(name.rsplit("-", 1)[0] for name in rows if not name.startswith(("heart", "epochs"))))
-    picture = Figure(figsize=(3.2 * len(settings), 3.2), layout="constrained")
+    settings = list(dict.fromkeys(name.rsplit("-", 1)[0] for name in rows if name[0] == "c"))
+    high, wide = -(-len(settings) // 3), min(3, len(settings))
+    picture = Figure(figsize=(3.2 * wide, 3.0 * high), layout="constrained")
     canvas = FigureCanvasAgg(picture)
     colours = {"reann": "C0", "equireann": "C1"}
-    for axes, setting in zip(picture.subplots(1, len(settings), squeeze=False)[0], settings):
+    for axes, setting in zip(picture.subplots(high, wide, squeeze=False).flat, settings):
         found = {kind: rows[f"{setting}-{kind}"]["values"] for kind in KINDS if f"{setting}-{kind}" in rows}
         v = next(iter(found.values()))
         axes.plot(v["angle"], v["reference_eV"], "k--", lw=1, label="GFN2-xTB")

@@ -106,6 +106,24 @@ def epochs(molecule: str, cutoff: float, rounds: int, given) -> dict:
     return {"frames": len(frames), **{f"{kind}_seconds": float(np.median(t[1:])) for kind, t in times.items()}}
 
 
+def seen(molecule: str, cutoff: float, rounds: int, kind: str) -> list[float]:
+    """What a quarter turn of the far end does to the densities before training, by their spread over random geometries:
+    of the atom that sees most of it, for three random starts."""
+    data = reference_data("cumulene")
+    frames = list(atomlab.read(data / f"{molecule}_random_gfn2.extxyz"))[:400]
+    scan = {round(a.info["dihedral"]): a for a in atomlab.read(data / f"{molecule}_scan_gfn2.extxyz")}
+    shares = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model = create(kind, **SHAPE, cutoff=cutoff, rounds=rounds).double()
+        with torch.no_grad():
+            rows = model(build([scan[0], scan[90], *frames], model.needs).to(dtype=torch.float64)).features
+        density = rows.reshape(len(frames) + 2, len(frames[0]), -1)  # frames of one molecule have the same atoms
+        turned, spread = density[0] - density[1], density[2:].std(0)
+        shares.append(float((turned.norm(dim=1) / spread.norm(dim=1)).max()))
+    return shares
+
+
 def _epoch(model: Potential, graphs: list) -> float:
     """Seconds of steps on all graphs, each with energy, forces, a loss and its gradients."""
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-6, amsgrad=True)
@@ -134,6 +152,9 @@ def main() -> None:
             v = row["values"]
             print(f"{row['name']:<24} barrier {v['barrier_eV']:.3f} of {v['reference_barrier_eV']:.3f} eV", flush=True)
     rows.measure("epochs-c7h4-6-T2", partial(epochs, "c7h4", 6.0, 2, given))
+    rows.measure(
+        "seen", lambda: {f"{m}-{cutoff:g}-T{t}-{kind}": seen(m, cutoff, t, kind) for m, cutoff, t, kind in MODELS}
+    )
 
 
 if __name__ == "__main__":
