@@ -16,16 +16,13 @@ import torch
 from shapes import SHAPES, mace_batch, mace_torch, ours, silicon, water
 from side import (
     alternate,
-    arguments,
     backends,
+    begin,
     child,
     deviation,
     on,
-    one_thread,
-    quiet,
     say,
     summary,
-    tuned_allocator,
     write,
 )
 
@@ -229,10 +226,7 @@ def memory(shape: str, dtype: str, quick: bool) -> list[dict]:
 
 def main() -> None:
     """All cases, or those named."""
-    given = arguments(__doc__.split("\n")[0], *CASES)
-    quiet()
-    one_thread()
-    allocator = tuned_allocator()
+    given, allocator = begin(__doc__.split("\n")[0], *CASES)
     rows = []
     for case in given.cases:
         for shape in ["teaching"] if given.quick and case != "calculator" else reversed(SHAPES):

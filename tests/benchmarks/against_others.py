@@ -21,15 +21,12 @@ from shapes import silicon, water
 from side import (
     SHARED,
     alternate,
-    arguments,
     backends,
+    begin,
     deviation,
     on,
-    one_thread,
-    quiet,
     say,
     summary,
-    tuned_allocator,
     write,
 )
 
@@ -266,10 +263,7 @@ def epoch_rows(quick: bool) -> list[dict]:
 
 def main() -> None:
     """All cases, or those named."""
-    given = arguments(__doc__.split("\n")[0], *CASES)
-    quiet()
-    one_thread()
-    allocator = tuned_allocator()
+    given, allocator = begin(__doc__.split("\n")[0], *CASES)
     rows = [row for case in given.cases for row in globals()[f"{case}_rows"](given.quick)]
     write("against_others", rows, given, allocator=allocator)
 

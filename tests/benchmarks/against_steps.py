@@ -17,7 +17,16 @@ import torch
 from against_others import GPTFF_V2, REANN_WEIGHTS, absent, pyg_forces, pyg_network
 from ase import Atoms
 from shapes import silicon, water
-from side import alternate, arguments, backends, deviation, on, one_thread, quiet, say, summary, tuned_allocator, write
+from side import (
+    alternate,
+    backends,
+    begin,
+    deviation,
+    on,
+    say,
+    summary,
+    write,
+)
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import atomlab
@@ -171,10 +180,7 @@ def no_peer(models: dict[str, torch.nn.Module], quick: bool) -> list[dict]:
 
 def main() -> None:
     """All cases, or those named."""
-    given = arguments(__doc__.split("\n")[0], *CASES)
-    quiet()
-    one_thread()
-    allocator = tuned_allocator()
+    given, allocator = begin(__doc__.split("\n")[0], *CASES)
     rows = [row for case in given.cases for row in globals()[f"{case}_rows"](given.quick)]
     write("against_steps", rows, given, allocator=allocator)
 

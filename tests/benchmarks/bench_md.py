@@ -15,7 +15,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from shapes import silicon
-from side import alternate, arguments, backends, on, one_thread, quiet, summary, tuned_allocator, write
+from side import alternate, backends, begin, on, summary, write
 
 import atomlab
 from atomlab.build import build
@@ -43,10 +43,7 @@ def dynamics(calc) -> VelocityVerlet:
 
 def main() -> None:
     """One row."""
-    given = arguments(__doc__.split("\n")[0])
-    quiet()
-    one_thread()
-    allocator = tuned_allocator()
+    given, allocator = begin(__doc__.split("\n")[0])
     model = atomlab.load("si-base", device="cpu").eval()
     graph = build(silicon(64), model.needs).to(dtype=model.dtype)
     block = 5 if given.quick else 50

@@ -20,7 +20,7 @@ from against_others import PAPER, cumulene
 from floor import counted, mace_work, rates
 from named import kernels
 from shapes import created, silicon, water
-from side import SHARED, alternate, arguments, backends, on, one_thread, quiet, summary, tuned_allocator, write
+from side import SHARED, alternate, backends, begin, on, summary, write
 from torch.profiler import ProfilerActivity, profile, record_function
 
 import atomlab
@@ -172,10 +172,8 @@ def row(name: str, speed: dict[str, float], quick: bool) -> dict[str, Any] | Non
 
 def main() -> None:
     """All cases, or those named."""
-    given = arguments(__doc__.split("\n")[0], *CASES)
-    quiet()
-    one_thread()
-    allocator, speed = tuned_allocator(), rates()
+    given, allocator = begin(__doc__.split("\n")[0], *CASES)
+    speed = rates()
     print("  " + ", ".join(f"{name} {value:.0f}" for name, value in speed.items()))
     rows = [row(name, speed, given.quick) for name in given.cases]
     write("bench_profile", [r for r in rows if r], given, allocator=allocator, rates=speed)

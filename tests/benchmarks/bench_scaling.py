@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from named import Clock, kernels
 from shapes import created, silicon
-from side import alternate, arguments, backends, on, one_thread, quiet, summary, tuned_allocator, write
+from side import alternate, backends, begin, on, one_thread, summary, write
 
 from atomlab.build import build
 from atomlab.potential import outputs
@@ -191,10 +191,7 @@ def timed(call, count: int) -> float:
 
 def main() -> None:
     """Both parts, or the one named."""
-    given = arguments(__doc__.split("\n")[0], *CASES)
-    quiet()
-    one_thread()
-    allocator = tuned_allocator()
+    given, allocator = begin(__doc__.split("\n")[0], *CASES)
     write("bench_scaling", [row for c in given.cases for row in globals()[c](given.quick)], given, allocator=allocator)
 
 

@@ -58,6 +58,14 @@ def arguments(about: str, *names: str) -> argparse.Namespace:
     return given
 
 
+def begin(about: str, *names: str) -> tuple[argparse.Namespace, str]:
+    """What a comparison of programs begins with: `arguments`, no chatter, one thread, the allocator and its words."""
+    given = arguments(about, *names)
+    quiet()
+    one_thread()
+    return given, tuned_allocator()
+
+
 def tuned_allocator() -> str:
     """Freed memory stays in the process, so that nobody pays for page faults; what was set, in words."""
     if platform.libc_ver()[0] != "glibc":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -14,10 +14,18 @@ from architecture_checks import awkward, set_random
 from atomlab import kernels
 from atomlab.architectures import dimenetpp_fused
 from atomlab.build import build
-from atomlab.kernels.cpu import threads
 from atomlab.potential import outputs
+from fused_checks import (
+    ALL,
+    analytic,
+    assert_close,
+    by_autograd,
+    check_batch_and_members,
+    check_inference_mode,
+    check_no_number_stays_none,
+    check_threads,
+)
 
-ALL = ("energy", "forces", "virial", "features")
 SMALL = {"hidden": 16, "basis": 4, "blocks": 2, "radial": 3, "spherical": 3, "output_layers": 1}
 CONFIGURATIONS = {
     "paper": {"length_unit": "Å"},
@@ -49,47 +57,17 @@ def graph_of(model, atoms=None):
     return replace(graph, head=torch.arange(graph.size) % len(model.card.heads))
 
 
-def fused(model, graph, want=ALL):
-    with kernels.use("numba"), kernels.steady():
-        out = model.analytic(graph, want)
-    assert out is not None
-    return out
-
-
-def known(model, graph):
-    with kernels.use("reference"):
-        return outputs(model, graph, ALL)
-
-
-def assert_close(mine, theirs, tolerance=1e-12):
-    for name in ("energy", "atoms", "forces", "virial", "features"):
-        a, b = getattr(mine, name), getattr(theirs, name)
-        assert a.dtype == b.dtype and a.shape == b.shape, name
-        assert (a - b).abs().max() <= tolerance * b.abs().max(), name
-
-
 @pytest.mark.parametrize("options", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 def test_it_equals_autograd_for_a_batch_and_its_members(options):
     """With mixed periodicity, atoms and bonds alone, and cells whose atom is its own neighbour."""
-    model = model_of(**options)
-    graph = graph_of(model)
-    found = fused(model, graph)
-    assert_close(found, known(model, graph))
-    start = 0
-    for k, atoms in enumerate(awkward().values()):
-        alone = fused(model, replace(graph_of(model, atoms), head=graph.head[k : k + 1]))
-        part = slice(start, start + len(atoms))
-        start += len(atoms)
-        assert torch.allclose(alone.energy, found.energy[k], rtol=1e-12)
-        assert torch.allclose(alone.forces, found.forces[part], rtol=1e-12, atol=1e-13)
-        assert torch.allclose(alone.virial[0], found.virial[k], rtol=1e-12, atol=1e-13)
+    check_batch_and_members(analytic, model_of(**options), graph_of, awkward().values(), 1e-12)
 
 
 def test_single_precision():
     model = model_of(form="common")
     graph = graph_of(model)
-    exact = known(model, graph)
-    found = fused(model.float(), graph.to(dtype=torch.float32))
+    exact = by_autograd(model, graph)
+    found = analytic(model.float(), graph.to(dtype=torch.float32))
     assert found.forces.dtype == torch.float32 and found.energy.dtype == torch.float64
     assert (found.forces - exact.forces).abs().max() < 1e-4 * exact.forces.abs().max()
     assert (found.energy - exact.energy).abs().max() < 1e-4 * exact.energy.abs().max()
@@ -101,12 +79,12 @@ def test_no_weight_is_older_than_the_model():
     graph = graph_of(model)
 
     def check(before):
-        found = fused(model, graph)
-        assert_close(found, known(model, graph))
+        found = analytic(model, graph)
+        assert_close(found, by_autograd(model, graph), 1e-12)
         assert (found.forces - before.forces).abs().max() > 1e-6
         return found
 
-    found = fused(model, graph)
+    found = analytic(model, graph)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
     outputs(model, graph, ("energy", "forces"), create_graph=True).forces.square().sum().backward()
     optimiser.step()
@@ -124,45 +102,24 @@ def test_no_weight_is_older_than_the_model():
 
 
 def test_threads_change_nothing(monkeypatch):
-    monkeypatch.setattr(threads, "LEAST", 0)
     model = model_of()
-    graph = graph_of(model)
-    one, before = fused(model, graph), torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        assert_close(fused(model, graph), one, 1e-13)
-    finally:
-        torch.set_num_threads(before)
-    graphs = [graph_of(model, atoms) for atoms in awkward().values()] * 3
-    alone = [fused(model, g) for g in graphs]
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda g: fused(model, g), graphs))
-    assert all(torch.equal(a.forces, b.forces) for a, b in zip(alone, together))
+    members = [graph_of(model, atoms) for atoms in awkward().values()] * 3
+    check_threads(partial(analytic, model), graph_of(model), members, monkeypatch)
 
 
 def test_a_look_in_inference_mode_spoils_nothing():
-    model = model_of()
-    graph = graph_of(model)
-    before = fused(model, graph)
-    with torch.inference_mode():
-        within = fused(copy.deepcopy(model), graph_of(model))
-    assert torch.equal(within.forces, before.forces) and torch.equal(fused(model, graph).forces, before.forces)
-    assert not before.forces.is_inference()
+    check_inference_mode(analytic, model_of(), graph_of)
 
 
 def test_what_is_no_number_stays_none():
     model = model_of()
-    graph = graph_of(model, awkward()["rattled crystal"])
-    positions = graph.positions.clone()
-    positions[2, 0] = float("nan")
-    out = fused(model, graph.moved(positions))
-    assert torch.isnan(out.energy).all() and torch.isnan(out.forces[2]).all()
+    check_no_number_stays_none(partial(analytic, model), graph_of(model, awkward()["rattled crystal"]))
 
 
 def test_autograd_serves_where_it_does_not(monkeypatch):
     model = model_of()
     graph = graph_of(model)
-    energy = fused(model, graph, ("energy",))
+    energy = analytic(model, graph, ("energy",))
     assert energy.forces is None and energy.features is None
     with kernels.use("reference"):
         assert model.analytic(graph, ALL) is None

@@ -9,19 +9,14 @@ from ase import Atoms
 
 from atomlab.architectures.published.dimenetpp import from_upstream, upstream_state
 from atomlab.build import build
-from atomlab.kernels import steady, use, zonal_harmonics
+from atomlab.kernels import zonal_harmonics
 from atomlab.neighbours import triplets
 from atomlab.potential import outputs
 
 RTOL = 1e-9
 # torch_geometric rounds the zeros of its Bessel functions and all that it makes of them to float32, in float64 too
 ROUNDED = 3e-6
-
-
-@pytest.fixture(autouse=True, params=["reference", "numba"])
-def backend(request):
-    with use(request.param), steady():
-        yield
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 def close(value, reference, rtol=RTOL):

@@ -9,18 +9,12 @@ from ase import Atoms
 
 from atomlab.architectures.published.gptff import ATOM_ENERGIES, read, upstream_state
 from atomlab.build import build
-from atomlab.kernels import steady, use
 from atomlab.potential import outputs
 from atomlab.units import EV_A3_PER_GPA
 
 VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
 PARAMETERS = {"v1": 351745, "v2": 502465}
-
-
-@pytest.fixture(autouse=True, params=["reference", "numba"])
-def backend(request):
-    with use(request.param), steady():
-        yield
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from ase.io import read as read_frames
 from atomlab.architectures.element_networks import ByElement
 from atomlab.architectures.published.reann import from_upstream, read, upstream_state
 from atomlab.build import build
-from atomlab.kernels import steady, use
 from atomlab.potential import outputs
 
 CASES = ["t0_l2", "t1_l2", "t2_l2", "t2_l3"]
@@ -19,12 +18,7 @@ SCANS = ["scan_t0_l2_rc3", "scan_t1_l2_rc3", "scan_t2_l2_rc3"]
 FILES = {"reann": "reann_mp_golden", "equireann": "equireann_golden"}
 STRUCTURES = ["c5h4", "ch3oh", "water8"]
 RTOL = 1e-10
-
-
-@pytest.fixture(autouse=True, params=["reference", "numba"])
-def backend(request):
-    with use(request.param), steady():
-        yield
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """GPTFF in one pass without autograd: the same numbers as with it, for every form, structure and thread count."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,10 +14,18 @@ from architecture_checks import set_random
 from atomlab import kernels
 from atomlab.architectures.gptff import READOUTS
 from atomlab.build import build
-from atomlab.kernels.cpu import threads
-from atomlab.potential import Outputs, outputs
+from atomlab.potential import outputs
+from fused_checks import (
+    ALL,
+    analytic,
+    assert_close,
+    by_autograd,
+    check_batch_and_members,
+    check_inference_mode,
+    check_no_number_stays_none,
+    check_threads,
+)
 
-ALL = ("energy", "forces", "virial", "features")
 SIZES = {"nodes": 16, "edges": 32, "radial": 16, "layers": 2, "feedforward": 24}
 ODD = {"nodes": 6, "edges": 5, "radial": 3, "layers": 1, "feedforward": 7}
 FORMS = {
@@ -56,57 +65,22 @@ def graph_of(model, atoms=None):
     return replace(graph, head=torch.arange(graph.size) % 2)
 
 
-def by_pass(model, graph, want=ALL) -> Outputs:
-    with kernels.use("numba"), kernels.steady():
-        out = model.analytic(graph, want)
-    assert out is not None
-    return out
-
-
-def by_autograd(model, graph, want=ALL):
-    with kernels.use("reference"):
-        return outputs(model, graph, want)
-
-
-def assert_close(mine, theirs, tolerance, names=("energy", "atoms", "forces", "virial", "features")):
-    for name in names:
-        a, b = getattr(mine, name), getattr(theirs, name)
-        assert (a is None) == (b is None), name
-        if a is not None:
-            assert a.dtype == b.dtype and a.shape == b.shape and not a.requires_grad, name
-            assert (a - b).abs().max() <= tolerance * max(float(b.abs().max()), 1e-3), name
-
-
 @pytest.mark.parametrize("options", FORMS.values(), ids=FORMS)
 def test_it_equals_autograd_for_a_batch_and_its_members(options):
-    model = model_of(**options)
-    graph = graph_of(model)
-    found = by_pass(model, graph)
-    assert_close(found, by_autograd(model, graph), 1e-12)
-    start = 0
-    for k, atoms in enumerate(frames()):
-        if k % 2 == 0:
-            alone = by_pass(model, graph_of(model, atoms))
-            part = slice(start, start + len(atoms))
-            assert torch.allclose(alone.forces, found.forces[part], rtol=0, atol=1e-12)
-            assert torch.allclose(alone.virial[0], found.virial[k], rtol=0, atol=1e-11)
-        start += len(atoms)
+    check_batch_and_members(analytic, model_of(**options), graph_of, frames(), 1e-12)
 
 
 def test_single_precision_and_energies_alone():
     model = model_of(torch.float32)
     graph = graph_of(model)
-    found = by_pass(model, graph)
+    found = analytic(model, graph)
     assert_close(found, by_autograd(model, graph), 2e-5)
-    alone = by_pass(model, graph, ("energy",))
+    alone = analytic(model, graph, ("energy",))
     assert torch.equal(alone.energy, found.energy) and alone.forces is None and alone.features is None
 
 
-def test_it_works_in_inference_mode():
-    model = model_of()
-    known = by_pass(model, graph_of(model))
-    with torch.inference_mode():
-        assert_close(by_pass(model, graph_of(model)), known, 0.0)
+def test_a_look_in_inference_mode_spoils_nothing():
+    check_inference_mode(analytic, model_of(), graph_of)
 
 
 def test_no_weight_is_older_than_the_model():
@@ -115,7 +89,7 @@ def test_no_weight_is_older_than_the_model():
     graph = graph_of(model)
 
     def check():
-        assert_close(by_pass(model, graph), by_autograd(model, graph), 1e-12)
+        assert_close(analytic(model, graph), by_autograd(model, graph), 1e-12)
 
     check()
     optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -136,23 +110,20 @@ def test_another_structure_with_the_same_tensors_is_not_taken_for_the_one_before
     """Moved atoms keep their lists; lists that are written to are read again."""
     model = model_of()
     graph = graph_of(model, frames()[0])
-    by_pass(model, graph)
+    analytic(model, graph)
     moved = graph.moved(graph.positions + 0.05 * torch.randn(graph.positions.shape, dtype=torch.float64))
-    assert_close(by_pass(model, moved), by_autograd(model, moved), 1e-12)
+    assert_close(analytic(model, moved), by_autograd(model, moved), 1e-12)
     sides = graph.triplets[model.needs.triplets[0]]
     sides.b.copy_(sides.b[torch.searchsorted(sides.a, sides.a)])
     changed = by_autograd(model, graph)
     assert not torch.equal(changed.forces, by_autograd(model, graph_of(model, frames()[0])).forces)
-    assert_close(by_pass(model, graph), changed, 1e-12)
+    assert_close(analytic(model, graph), changed, 1e-12)
 
 
-def test_the_number_of_threads_changes_nothing(monkeypatch):
+def test_threads_change_nothing(monkeypatch):
     model = model_of()
-    graph = graph_of(model)
-    one = by_pass(model, graph)
-    monkeypatch.setattr(threads, "LEAST", 1)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    assert_close(by_pass(model, graph), one, 1e-12)
+    members = [graph_of(model, atoms) for atoms in frames()] * 3
+    check_threads(partial(analytic, model), graph_of(model), members, monkeypatch, tolerance=1e-12)
 
 
 def test_autograd_serves_where_the_pass_cannot():
@@ -167,11 +138,9 @@ def test_autograd_serves_where_the_pass_cannot():
         assert model_of(**ODD).analytic(graph, ALL) is None
 
 
-def test_positions_that_are_no_numbers_give_none():
+def test_what_is_no_number_stays_none():
     model = model_of()
-    graph = graph_of(model, frames()[0])
-    graph.positions[0, 0] = float("nan")
-    assert by_pass(model, graph).forces.isnan().any()
+    check_no_number_stays_none(partial(analytic, model), graph_of(model, frames()[0]))
 
 
 def test_forces_and_stress_are_derivatives_of_its_own_energy():

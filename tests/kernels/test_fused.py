@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import gc
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,11 +19,19 @@ from atomlab.architectures.mace import MACE
 from atomlab.build import build
 from atomlab.errors import InputError, Notice
 from atomlab.kernels import radial_tables
-from atomlab.kernels.cpu import threads
 from atomlab.potential import outputs
+from fused_checks import (
+    ALL,
+    analytic,
+    assert_close,
+    by_autograd,
+    check_batch_and_members,
+    check_inference_mode,
+    check_no_number_stays_none,
+    check_threads,
+)
 from golden.mace_cases import case_of, close, structures
 
-ALL = ("energy", "forces", "virial", "features")
 SMALL = {"channels": 8, "radial_hidden": [8], "l_edges": 2, "l_nodes": 1, "radial_basis": 8, "cutoff": 4.0}
 CONFIGURATIONS = {
     "density, agnesi, zbl": {"correlation": 3, "transform": "agnesi", "zbl": True, "heads": ["a", "b"]},
@@ -66,34 +74,13 @@ def graph_of(model, atoms=None):
 
 
 def fused(model, graph, want=ALL, when="never"):
-    with kernels.use("numba"), kernels.steady(), radial_tables(when):
-        out = model.analytic(graph, want)
-    assert out is not None
-    return out
-
-
-def assert_close(mine, theirs, tolerance, names=("energy", "atoms", "forces", "virial", "features")):
-    for name in names:
-        a, b = getattr(mine, name), getattr(theirs, name)
-        assert a.dtype == b.dtype and a.shape == b.shape, name
-        assert (a - b).abs().max() <= tolerance * b.abs().max(), name
+    with radial_tables(when):
+        return analytic(model, graph, want)
 
 
 @pytest.mark.parametrize("options", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 def test_it_equals_autograd_for_a_batch_and_its_members(options):
-    model = model_of(**options)
-    graph = graph_of(model)
-    with kernels.use("reference"):
-        known = outputs(model, graph, ALL)
-    found = fused(model, graph)
-    assert_close(found, known, 1e-10)
-    start = 0
-    for k, atoms in enumerate(frames()):
-        alone = fused(model, replace(graph_of(model, atoms), head=graph.head[k : k + 1]))
-        part = slice(start, start + len(atoms))
-        start += len(atoms)
-        assert torch.allclose(alone.forces, found.forces[part], rtol=0, atol=1e-11)
-        assert torch.allclose(alone.virial[0], found.virial[k], rtol=0, atol=1e-10)
+    check_batch_and_members(fused, model_of(**options), graph_of, frames(), 1e-10)
 
 
 @pytest.mark.parametrize("case", ["m1_density_zbl_agnesi_L1", "m6_two_heads_3layers"])
@@ -139,8 +126,7 @@ def test_no_weight_is_older_than_the_model():
     graph = graph_of(model)
 
     def check():
-        with kernels.use("reference"):
-            assert_close(fused(model, graph), outputs(model, graph, ALL), 1e-10)
+        assert_close(fused(model, graph), by_autograd(model, graph), 1e-10)
 
     check()
     optimiser = torch.optim.Adam(model.parameters(), lr=0.1)
@@ -200,8 +186,7 @@ def test_tables_that_are_not_accurate_enough_are_not_used(monkeypatch):
 def test_single_precision_uses_tables_where_a_calculator_asks():
     model = model_of(torch.float32, l_nodes=0, transform="agnesi")
     pair = graph_of(model, Atoms("SiO", positions=[[0, 0, 0], [0, 0.3, 1.5]]))
-    with kernels.use("reference"):
-        known = outputs(model.double(), pair.to(dtype=torch.float64), ALL)
+    known = by_autograd(model.double(), pair.to(dtype=torch.float64))
     model.float()
     once = fused(model, pair, when="auto")
     weights = mace_folded.folded(model, (2, 3))
@@ -215,40 +200,19 @@ def test_single_precision_uses_tables_where_a_calculator_asks():
 
 
 def test_threads_change_nothing(monkeypatch):
-    monkeypatch.setattr(threads, "LEAST", 0)
     model = model_of(correlation=3)
-    graph = graph_of(model)
-    one, before = fused(model, graph), torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        assert_close(fused(model, graph), one, 1e-13)
-    finally:
-        torch.set_num_threads(before)
-    graphs = [graph_of(model, atoms) for atoms in frames()] * 5
-    alone = [fused(model, g) for g in graphs]
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda g: fused(model, g), graphs))
-    assert all(torch.equal(a.forces, b.forces) for a, b in zip(alone, together))
+    members = [graph_of(model, atoms) for atoms in frames()] * 5
+    check_threads(partial(fused, model), graph_of(model), members, monkeypatch)
 
 
 def test_a_look_in_inference_mode_spoils_nothing():
-    model = model_of()
-    graph = graph_of(model)
-    known = fused(model, graph)
-    with torch.inference_mode():
-        within = fused(copy.deepcopy(model), graph_of(model))
-    assert torch.equal(within.forces, known.forces) and torch.equal(fused(model, graph).forces, known.forces)
-    assert not known.forces.is_inference()
+    check_inference_mode(fused, model_of(), graph_of)
 
 
-def test_what_is_no_number_stays_none():
+@pytest.mark.parametrize("when", ["never", "always"])
+def test_what_is_no_number_stays_none(when):
     model = model_of()
-    graph = graph_of(model, frames()[0])
-    positions = graph.positions.clone()
-    positions[2, 0] = float("nan")
-    for when in ("never", "always"):
-        out = fused(model, graph.moved(positions), when=when)
-        assert torch.isnan(out.energy).all() and torch.isnan(out.forces[2]).all()
+    check_no_number_stays_none(partial(fused, model, when=when), graph_of(model, frames()[0]))
 
 
 def test_autograd_serves_where_it_does_not(monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from atomlab.data import read
 from atomlab.errors import InputError
 from atomlab.training import Diverged, State, finish, fit, prepare
-from training.toy import dataset, frames, toy
+from training.toy import dataset, frames, interrupted, toy
 
 QUICK = {"epochs": 4, "batch_structures": 2, "learning_rate": 0.01}
 
@@ -45,16 +45,7 @@ def test_a_resumed_run_has_the_same_losses(tmp_path, stop_at, optimiser):
     """Four batches an epoch: stops in the middle of an epoch, at its end, and before and after the stage change."""
     settings = {**QUICK, "optimiser": optimiser, "schedule": "plateau", "plateau_patience": 1, "energy_stage": 0.5}
     whole = list(fit(plan(settings, dropout=0.2)))
-    p = plan(settings, dropout=0.2)
-    state, before = State(p), []
-    for event in fit(p, state):
-        before.append(event)
-        if state.step == stop_at:
-            break
-    state.save(tmp_path / "state.pt")
-    torch.rand(5)  # what else happens in a process must not matter
-    again = plan(settings, dropout=0.2)
-    after = list(fit(again, State.load(tmp_path / "state.pt", again)))
+    before, after = interrupted(lambda: plan(settings, dropout=0.2), tmp_path / "state.pt", stop_at)
     expected, found = dict(losses(whole)), dict(losses(before) + losses(after))
     assert found.keys() == expected.keys() and len(expected) == 16
     assert all(abs(found[k] - expected[k]) < 1e-9 * max(1, expected[k]) for k in expected)

@@ -13,7 +13,7 @@ from atomlab.errors import InputError
 from atomlab.potential import outputs
 from atomlab.predict import evaluate
 from atomlab.training import State, fit, prepare
-from training.toy import dataset, toy
+from training.toy import dataset, interrupted, toy
 
 SETTINGS = {"epochs": 30, "batch_structures": 3, "lora_rank": 2, "energy_stage": 0.0}
 
@@ -86,16 +86,8 @@ def test_a_resumed_run_has_the_same_losses(tmp_path):
         return {e.values["step"]: e.values["loss"] for e in events if e.kind == "metric"}
 
     whole = losses(fit(plan()))
-    first = plan()
-    state, found = State(first), []
-    for event in fit(first, state):
-        found.append(event)
-        if state.step == 3:
-            break
-    state.save(tmp_path / "state.pt")
-    again = plan()
-    found += fit(again, State.load(tmp_path / "state.pt", again))
-    assert losses(found) == pytest.approx(whole, rel=1e-9)
+    before, after = interrupted(plan, tmp_path / "state.pt", 3)
+    assert losses(before + after) == pytest.approx(whole, rel=1e-9)
 
 
 def test_frozen_groups_get_no_adapter_and_a_rank_that_fits_nothing_is_refused():

@@ -16,7 +16,7 @@ from atomlab.predict import evaluate
 from atomlab.training import Loss, State, fit, loop, prepare
 from atomlab.training.forgetting import forgetting, foundation_ratio, ratios, ratios_by_structure
 from atomlab.training.losses import Residuals, by_head
-from training.toy import dataset, frames, toy
+from training.toy import dataset, frames, interrupted, toy
 
 FEW = {"epochs": 2, "batch_structures": 3, "replay_count": 6, "replay_valid": 0.34}
 
@@ -221,16 +221,8 @@ def test_what_keeps_the_weights_is_chosen_and_held_out_errors_are_told():
 
 def test_a_resumed_replay_has_the_same_losses(tmp_path):
     whole = dict(losses(fit(plan())))
-    p = plan()
-    state, found = State(p), []
-    for event in fit(p, state):
-        found.append(event)
-        if state.step == 3:
-            break
-    state.save(tmp_path / "state.pt")
-    again = plan()
-    found += fit(again, State.load(tmp_path / "state.pt", again))
-    found = dict(losses(found))
+    before, after = interrupted(plan, tmp_path / "state.pt", 3)
+    found = dict(losses(before + after))
     assert found.keys() == whole.keys() and all(found[k] == pytest.approx(whole[k], rel=1e-9) for k in whole)
 
 

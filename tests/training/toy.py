@@ -11,6 +11,7 @@ from atomlab.data import read
 from atomlab.graph import Needs
 from atomlab.kernels import segment_sum
 from atomlab.potential import Card, Terms
+from atomlab.training import State, fit
 
 
 class Toy(Trainable):
@@ -78,3 +79,17 @@ def toy(elements=("Si",), seed=0, dtype=torch.float64, **config):
 
 def dataset(*args, **kw):
     return read(frames(*args, **kw))
+
+
+def interrupted(plan, path, stop_at):
+    """Events before and after: `plan()` is trained to step `stop_at`, saved in `path`, and gone on with afresh."""
+    first = plan()
+    state, before = State(first), []
+    for event in fit(first, state):
+        before.append(event)
+        if state.step == stop_at:
+            break
+    state.save(path)
+    torch.rand(5)  # what else happens in a process must not matter
+    again = plan()
+    return before, list(fit(again, State.load(path, again)))

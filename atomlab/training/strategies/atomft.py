@@ -6,16 +6,14 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from ...architectures.atomft import AtomFT
-from ...build import check_elements
-from ...errors import InputError
 from ...potential import Potential
 from ..choices import Choices
 from ..plan import Plan, assemble
 from ..settings import AtomFTSettings
+from .naive import check_base
 
 if TYPE_CHECKING:
     from ...data import Dataset
@@ -30,9 +28,7 @@ def prepare(
     seed: int = 0, head: str | int | None = None,
 ) -> Plan:  # fmt: skip
     """The plan for a correction on a frozen copy of `base`. E0, scale and shift are the base's and stay."""
-    if not isinstance(base, Potential):
-        raise InputError("Fine-tuning needs a trained model", got=type(base).__name__, allowed="a Potential")
-    check_elements(np.array(sorted(train.elements)), base.card.elements, f"'{base.card.name}'")
+    check_base(base, train)
     choices = Choices()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

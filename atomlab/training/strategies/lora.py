@@ -9,18 +9,16 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-import numpy as np
 from torch import nn
 
 from ...architectures.lowrank import LowRank, attach
-from ...build import check_elements
 from ...errors import InputError
 from ...potential import Potential
 from ..choices import Choices
 from ..groups import frozen_groups, groups_of
 from ..plan import Plan
 from ..settings import LoRASettings
-from .naive import tuned
+from .naive import check_base, tuned
 
 if TYPE_CHECKING:
     from ...data import Dataset
@@ -36,9 +34,7 @@ def prepare(
     seed: int = 0, head: str | int | None = None,
 ) -> Plan:  # fmt: skip
     """The plan for adapters on a copy of `base`, whose E0 and shift come from the new data."""
-    if not isinstance(base, Potential):
-        raise InputError("Fine-tuning needs a trained model", got=type(base).__name__, allowed="a Potential")
-    check_elements(np.array(sorted(train.elements)), base.card.elements, f"'{base.card.name}'")
+    check_base(base, train)
     choices, potential = Choices(), deepcopy(base)
     trained = _with_adapters(potential, settings, seed, choices)
     rate = (RATE, WHY)

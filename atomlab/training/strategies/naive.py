@@ -22,7 +22,7 @@ from ..settings import NaiveSettings
 if TYPE_CHECKING:
     from ...data import Dataset
 
-__all__ = ["new_constants", "prepare", "tuned"]
+__all__ = ["check_base", "new_constants", "prepare", "tuned"]
 
 RATE = 0.005
 WHY = "trained weights are changed in small steps, so that they keep what they know"
@@ -33,10 +33,16 @@ def prepare(
     seed: int = 0, head: str | int | None = None,
 ) -> Plan:  # fmt: skip
     """The plan for a copy of `base`, whose E0 and shift come from the new data; the scale stays."""
+    check_base(base, train)
+    return tuned("naive", settings, deepcopy(base), train, valid, Choices(), seed=seed, head=head)
+
+
+def check_base(base: object, train: Dataset | None = None) -> None:
+    """Refuse what is no trained model, and one that does not know the elements of `train`."""
     if not isinstance(base, Potential):
         raise InputError("Fine-tuning needs a trained model", got=type(base).__name__, allowed="a Potential")
-    check_elements(np.array(sorted(train.elements)), base.card.elements, f"'{base.card.name}'")
-    return tuned("naive", settings, deepcopy(base), train, valid, Choices(), seed=seed, head=head)
+    if train is not None:
+        check_elements(np.array(sorted(train.elements)), base.card.elements, f"'{base.card.name}'")
 
 
 def tuned(
