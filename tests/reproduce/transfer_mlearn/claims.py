@@ -129,6 +129,32 @@ def _choices(kind: str) -> Callable[[Rows], str]:
     return ours
 
 
+def _melting(kind: str) -> Callable[[Rows], str]:
+    """What most of the energies' error is, which the forces do not tell."""
+
+    def ours(rows: Rows) -> str:
+        labels, errors = (rows[f"{kind}-melting"]["values"][k] for k in ("labels_eV_atom", "errors_eV_atom"))
+
+        def one(n: int) -> str:
+            found = {arm: 1000.0 * np.array(errors[f"{arm}-{n}"]) for arm in ("scratch", "transfer")}
+            return f"{n}: " + " -> ".join(f"{e.mean():+.0f} ± {e.std():.0f}" for e in found.values())
+
+        words = [f"Si, of {1000 * labels['silicon']:.0f}: {1000 * errors['silicon'][0]:+.0f}"]
+        words += [f"Ge, of {1000 * labels['germanium']:.0f}, scratch -> transfer:"]
+        counts = [n for n in _counts(rows, kind) if all(f"{arm}-{n}" in errors for arm in ARMS)]
+        parts = [_share(rows, kind, n, arm, errors[f"{arm}-{n}"]) for n in counts for arm in ARMS if n > 1]
+        shares = np.concatenate(parts)
+        told = f"the energies' MAE with 10 and more is {shares.min():.2f} to {shares.max():.2f} of it"
+        return "<br>".join([*words, *map(one, counts), told])
+
+    return ours
+
+
+def _share(rows: Rows, kind: str, count: int, arm: str, errors: list[float]) -> np.ndarray:
+    """The energies' MAE of each model by its error of the liquid above the crystal."""
+    return np.array([v[MAE["energy"][0]] for v in _of(rows, f"{kind}-{count}-{arm}").values()]) / np.abs(errors)
+
+
 def _whole(kind: str) -> Callable[[Rows], str]:
     def ours(rows: Rows) -> str:
         def one(n: int) -> str:
@@ -187,6 +213,7 @@ def _claims() -> list[tuple[str, str, Callable[[Rows], str]]]:
         )
         further = "transfer's further from experiment than scratch's"
         found += [
+            (f"{name}: energy of the liquid above the crystal, error (meV/atom)", "not said", _melting(kind)),
             (f"{name}: energy MAE below 43 meV/atom", "transfer from 10, scratch from 195", _chemical(kind)),
             (f"{name}: runs of the liquid that stay whole (paper: 100 ps)", paper, _whole(kind)),
             (f"{name}: g(r), distance from that of scratch with 195 (Å)", further, _structure(kind, "g(r)")),
