@@ -161,7 +161,11 @@ def _whole(kind: str) -> Callable[[Rows], str]:
             found = _arms(rows, kind, "md-", n)
             told = [f"{arm} {sum(v['whole'] for v in f)} of {sum(v['runs'] for v in f)}" for arm, f in found.items()]
             longest = max(max(v["ps"]) for values in found.values() for v in values)
-            return ", ".join(told) + f" ({longest:g} ps)"
+            words = f"{longest:g} ps"
+            if n in WHOLE["scratch"]:  # as if runs were lost at a constant rate
+                share = (WHOLE["scratch"][n] / 100) ** (longest / 100)
+                words += f"; at the paper's rate scratch {share * sum(v['runs'] for v in found['scratch']):.1f}"
+            return ", ".join(told) + f" ({words})"
 
         return _lines(rows, kind, "md-", one)
 
