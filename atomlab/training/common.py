@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -101,6 +101,11 @@ class TrainingSettings(BaseModel):
         0.01, "Huber delta", "Losses 'huber' and 'conditional_huber': where square becomes linear, in each label's own "
         "unit (MACE-MP-0: 0.01).", "eV/atom, eV/Å, eV/Å^3", gt=0, le=100,
     )  # fmt: skip
+    huber_deltas: dict[Literal["energy", "forces", "stress"], Annotated[float, Field(gt=0, le=100)]] = described(
+        {}, "Huber deltas", "Deltas of single labels instead of that one, such as GPTFF's 1 eV/atom, 1 eV/Å and 1 GPa: "
+        "{'energy': 1, 'forces': 1, 'stress': 0.0062415}, with its stress weight of 1 per GPa² = 25669.7 per "
+        "(eV/Å^3)².", "eV/atom, eV/Å, eV/Å^3",
+    )  # fmt: skip
     energy_weight: float = described(
         1.0, "Energy weight", "Weight of the energy per atom; 0 trains on forces alone and fits the energy constant "
         "afterwards (Si to Ge transfer paper).", ge=0, le=1e6,
@@ -145,7 +150,12 @@ class TrainingSettings(BaseModel):
             )
         if any(weight < 0 for weight in self.second_weights.values()):
             raise ValueError(f"second_weights are 0 or more, got {self.second_weights}")
-        weights = {n: getattr(self, f"{n}_weight") for n in ("energy", "forces", "stress")} | self.second_weights
-        if sum(weights.values()) <= 0:
+        first = {n: getattr(self, f"{n}_weight") for n in ("energy", "forces", "stress")}
+        second = first | self.second_weights
+        if sum(second.values()) <= 0:
             raise ValueError("second_weights leave the second stage nothing to learn from")
+        if self.huber_deltas and self.loss == "mse":
+            raise ValueError("huber_deltas are for the losses 'huber' and 'conditional_huber'; the loss is 'mse'")
+        for name in [n for n in self.huber_deltas if first[n] + second[n] <= 0]:
+            raise ValueError(f"huber_deltas name the {name}, whose weight is 0: set {name}_weight, or leave it out")
         return self

@@ -6,7 +6,7 @@ A label that is missing (NaN) takes no part: each mean runs over the labels that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -54,13 +54,15 @@ class Residuals:
 
 @dataclass(frozen=True)
 class Loss:
-    """A weighted sum of mean penalties. `delta` is the Huber losses' limit, in each label's own unit."""
+    """A weighted sum of mean penalties. `delta` is the Huber losses' limit, in each label's own unit; `deltas`: those
+    of single labels, by name."""
 
     kind: str = "mse"
     energy: float = 1.0
     forces: float = 10.0
     stress: float = 0.0
     delta: float = 0.01
+    deltas: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -85,22 +87,24 @@ class Loss:
 
         The stress mean runs over the nine components of the tensor, as in MACE.
         """
-        energy = self._penalty(r.energy).mean() if len(r.energy) else None
-        forces = self._penalty(r.forces, self._delta(r.force_norms)).mean() if len(r.forces) else None
+        energy = self._penalty(r.energy, self._limit("energy")).mean() if len(r.energy) else None
+        forces = self._penalty(r.forces, self._of_forces(r.force_norms)).mean() if len(r.forces) else None
         twice = r.stress.new_tensor(_TWICE)
-        stress = (self._penalty(r.stress) * twice).sum(1).mean() / 9.0 if len(r.stress) else None
+        stress = (self._penalty(r.stress, self._limit("stress")) * twice).sum(1).mean() / 9.0 if len(r.stress) else None
         return energy, forces, stress
 
-    def _delta(self, norms: Tensor) -> Tensor | float:
-        if self.kind != "conditional_huber":
-            return self.delta
-        step = torch.bucketize(norms, norms.new_tensor(_LIMITS), right=True)
-        return self.delta * norms.new_tensor(_FACTORS)[step][:, None]
+    def _limit(self, label: str) -> float:
+        return self.deltas.get(label, self.delta)
 
-    def _penalty(self, x: Tensor, delta: Tensor | float | None = None) -> Tensor:
+    def _of_forces(self, norms: Tensor) -> Tensor | float:
+        if self.kind != "conditional_huber":
+            return self._limit("forces")
+        step = torch.bucketize(norms, norms.new_tensor(_LIMITS), right=True)
+        return self._limit("forces") * norms.new_tensor(_FACTORS)[step][:, None]
+
+    def _penalty(self, x: Tensor, limit: Tensor | float) -> Tensor:
         if self.kind == "mse":
             return x * x
-        limit = self.delta if delta is None else delta
         size = x.abs()
         return torch.where(size < limit, 0.5 * x * x, limit * (size - 0.5 * limit))
 

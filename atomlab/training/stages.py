@@ -15,7 +15,7 @@ from .settings import TrainingSettings
 if TYPE_CHECKING:
     from ..data import Dataset
 
-__all__ = ["Stage", "stages", "weights_of"]
+__all__ = ["Stage", "loss_of", "stages", "weights_of"]
 
 PROPERTIES = ("energy", "forces", "stress")
 
@@ -58,7 +58,7 @@ def weights_of(settings: TrainingSettings, train: Dataset) -> dict[str, float]:
 
 def stages(settings: TrainingSettings, weights: Mapping[str, float], epochs: int, choices: Choices) -> list[Stage]:
     """One stage or two, after the settings `energy_stage...` and `second_weights`."""
-    first = _loss(settings, weights)
+    first = loss_of(settings, weights)
     start = epochs - round(epochs * settings.energy_stage)
     chosen = settings.second_weights
     if chosen and start >= epochs:
@@ -72,7 +72,7 @@ def stages(settings: TrainingSettings, weights: Mapping[str, float], epochs: int
         told = ", ".join(f"{name} {later[name]:g} instead of {weights[name]:g}" for name in chosen)
         choices.note("stages", 2, f"Two stages: from epoch {start} of {epochs} the loss weights are {told}, as set")
         return [Stage(0, first, name="first stage"),
-                Stage(start, _loss(settings, later), settings.energy_stage_rate, "second stage")]  # fmt: skip
+                Stage(start, loss_of(settings, later), settings.energy_stage_rate, "second stage")]  # fmt: skip
     if weights["energy"] == 0:
         choices.note(
             "stages", 1, "One stage on forces alone; the energy constant is fitted afterwards on the training set"
@@ -87,9 +87,12 @@ def stages(settings: TrainingSettings, weights: Mapping[str, float], epochs: int
         f"Two stages: from epoch {start} of {epochs} the energy weight is {high:g} instead of {weights['energy']:g}, "
         "since forces are learned first and a low energy error needs a second stage",
     )  # fmt: skip
-    second = _loss(settings, {**weights, "energy": high})
+    second = loss_of(settings, {**weights, "energy": high})
     return [Stage(0, first), Stage(start, second, settings.energy_stage_rate, "energy stage")]
 
 
-def _loss(settings: TrainingSettings, weights: Mapping[str, float]) -> Loss:
-    return Loss(settings.loss, weights["energy"], weights["forces"], weights["stress"], settings.huber_delta)
+def loss_of(settings: TrainingSettings, weights: Mapping[str, float] | None = None) -> Loss:
+    """The loss that is set; weights: of energy, forces and stress, by default those that are set."""
+    s, weights = settings, weights or {name: getattr(settings, f"{name}_weight") for name in PROPERTIES}
+    deltas = {str(name): delta for name, delta in s.huber_deltas.items()}
+    return Loss(s.loss, weights["energy"], weights["forces"], weights["stress"], s.huber_delta, deltas)

@@ -192,3 +192,13 @@ def test_as_command_of_every_task_is_read_back() -> None:
         parser = Parser(kind, "")
         read = add_settings(parser, spec)
         assert spec(**read(parser.read(words[2:]))) == made
+
+
+def test_a_table_of_numbers_is_read_back_from_a_command() -> None:
+    spec = TASKS["finetune"][0]
+    made = spec(model="m", data="d", loss="huber", stress_weight=2, huber_deltas={"energy": 1, "stress": 1 / 160.2})
+    parser = Parser("finetune", "")
+    read = add_settings(parser, spec)
+    assert spec(**read(parser.read(shlex.split(as_command(made))[2:]))) == made
+    by_hand = ["m", "d", "--loss", "huber", "--huber-deltas", "energy=1,forces=0.5"]
+    assert spec(**read(parser.read(by_hand))).huber_deltas == {"energy": 1.0, "forces": 0.5}

@@ -16,6 +16,8 @@ from atomlab.training import STRATEGIES, FinetuneSettings, Loss, settings_of, ta
 from atomlab.training.losses import Residuals, of_predictions, residuals
 from atomlab.training.metrics import Running
 from atomlab.training.optim import Ema, Group, Optimiser, Schedule, clip_gradients
+from atomlab.training.stages import loss_of
+from atomlab.units import EV_A3_PER_GPA
 from training.toy import dataset, frames, toy
 
 
@@ -44,6 +46,26 @@ def test_conditional_huber_narrows_where_the_reference_force_is_large(norm, fact
     delta = 0.01 * factor
     found = Loss("conditional_huber", 0.0, 1.0, 0.0, 0.01)(one(forces=[[1.0, 0, 0]], norms=[norm]))
     assert float(found) == pytest.approx(delta * (1 - delta / 2) / 3)
+
+
+def test_a_delta_of_each_label_is_gptffs_loss_as_published():
+    """Huber with delta 1 on eV/atom, eV/Å and GPa, weights 1:1:1 (Xie et al. 2024 and its program), in our units."""
+    given = settings_of("scratch", {
+        "loss": "huber", "energy_weight": 1, "forces_weight": 1, "stress_weight": EV_A3_PER_GPA**-2,
+        "huber_deltas": {"energy": 1, "forces": 1, "stress": EV_A3_PER_GPA},
+    })  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    energy, forces, gpa = (
+        3 * torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((20,), (30, 3), (20, 3, 3))
+    )
+    gpa = gpa + gpa.transpose(1, 2)
+    voigt = torch.stack([gpa[:, a, b] for a, b in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))], dim=1)
+    published = sum(nn.functional.huber_loss(x, torch.zeros_like(x), delta=1.0) for x in (energy, forces, gpa))
+    r = one(forces.tolist(), [1.0] * 30, energy.tolist(), (voigt * EV_A3_PER_GPA).tolist())
+    assert float(loss_of(given)(r)) == pytest.approx(float(published), rel=1e-12)
+    # a label that is not named keeps huber_delta
+    some = loss_of(settings_of("naive", {"loss": "huber", "huber_delta": 0.5, "huber_deltas": {"energy": 2}}))
+    assert some.parts(one(forces=[[1.0, 0, 0]], norms=[1.0], energy=[1.0]))[:2] == (0.5, 0.375 / 3)
 
 
 def test_missing_labels_leave_value_and_gradient_alone():
@@ -179,6 +201,14 @@ def test_wrong_settings_are_refused_in_one_sentence():
         settings_of("naive", {"second_weights": {"energy": 0, "forces": 0}})
     with pytest.raises(InputError, match="second_weights.*'energy', 'forces' or 'stress'"):
         settings_of("naive", {"second_weights": {"charge": 1}})
+    huber = {"loss": "huber", "huber_deltas": {"stress": 0.006}}
+    with pytest.raises(InputError, match="huber_deltas name the stress, whose weight is 0: set stress_weight"):
+        settings_of("naive", huber)
+    assert settings_of("naive", {**huber, "second_weights": {"stress": 1}}).huber_deltas == {"stress": 0.006}
+    with pytest.raises(InputError, match="huber_deltas are for the losses 'huber' and 'conditional_huber'"):
+        settings_of("naive", {"huber_deltas": {"energy": 1}})
+    with pytest.raises(InputError, match="'huber_deltas': Input should be greater than 0"):
+        settings_of("naive", {**huber, "huber_deltas": {"energy": 0}})
     assert settings_of("scratch", FinetuneSettings(parents={"Ge": "Si"}, epochs=3), others=True).epochs == 3
     assert settings_of("transfer", FinetuneSettings(epochs=3)).model_fields_set == {"epochs"}
 

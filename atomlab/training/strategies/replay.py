@@ -18,9 +18,10 @@ from ...errors import InputError
 from ...potential import Potential
 from ...predict import evaluate
 from ..choices import Choices
-from ..losses import Loss, of_predictions
+from ..losses import of_predictions
 from ..plan import Held, Mix, Plan, assemble
 from ..settings import ReplaySettings
+from ..stages import loss_of
 from . import naive, transfer
 from .heads import base_constants, kept_words, pseudo_labelled, with_new_head
 
@@ -39,8 +40,7 @@ def prepare(
     seed: int = 0, head: str | int | None = None, select: Callable[..., Any] | None = None,
 ) -> Plan:  # fmt: skip
     """The plan for `base` with one more head; `select` picks the replay structures (see `prepare` of this room)."""
-    if not isinstance(base, Potential):
-        raise InputError("Fine-tuning needs a trained model", got=type(base).__name__, allowed="a Potential")
+    naive.check_base(base)
     if select is None:
         raise InputError(
             "The strategy 'replay' needs structures of the kind that the base learned from, and does not go on without",
@@ -79,11 +79,10 @@ def _weight(
 ) -> tuple[float, str]:
     """1, or so much less that the base head's loss begins no larger than the new head's (which weighs 1): else a base
     whose errors on its own data are large has its gradients drown the new data's, and they are learned late."""
-    s, losses = settings, []
-    loss = Loss(s.loss, s.energy_weight, s.forces_weight, s.stress_weight, s.huber_delta)
+    loss, losses = loss_of(settings), []
     for data, head in (fresh, replayed):
         few = data[:: math.ceil(len(data) / WEIGHED)]
-        found = loss(of_predictions(evaluate(potential, few, want=_wanted(s), head=head)))
+        found = loss(of_predictions(evaluate(potential, few, want=_wanted(settings), head=head)))
         losses.append(0.0 if found is None else float(found))
     ours, theirs = losses
     told = f"the losses begin at {ours:.3g} for the new data and {theirs:.3g} for the replayed"
