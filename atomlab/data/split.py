@@ -65,7 +65,7 @@ def parts(
     """See `Dataset.split`."""
     if len(dataset) == 0:
         raise InputError("An empty data set cannot be split")
-    _check_key(dataset, stratify, "stratify")
+    strata, divided = _strata(dataset, stratify)
     groups, reasons = _groups(dataset, by, group_key)
     where: list[str | None] = [None] * len(dataset)
     if by == "given":
@@ -74,9 +74,7 @@ def parts(
         test = 0
         valid = 0 if "valid" in where else valid
     _check_sizes(len([w for w in where if w in (None, "train")]), {"valid": valid, "test": test, "train": train})
-    strata = [None] * len(dataset) if stratify is None else [str(v) for v in dataset.info(stratify)]
-    if stratify is not None:
-        reasons.append(f"Each value of '{stratify}' is divided in the same proportion.")
+    reasons += divided
     for stratum in dict.fromkeys(strata):
         inside = [k for k in range(len(dataset)) if strata[k] == stratum and where[k] in (None, "train")]
         share = len(inside) / max(1, sum(w in (None, "train") for w in where)) if stratify else 1.0
@@ -87,9 +85,7 @@ def parts(
             "No structure is left to train on", got=f"{len(dataset)} structures, valid={valid}, test={test}, by='{by}'",
             mend="Ask for smaller parts, or split by something with more groups",
         )  # fmt: skip
-    left_out = sum(w is None for w in where)
-    counts = ", ".join(f"{len(found[name])} {name}" for name in found)
-    reasons.append(f"{counts}" + (f", {left_out} in none of them" if left_out else "") + f"; seed {seed}.")
+    reasons.append(_counts(found, sum(w is None for w in where), seed))
     for name, wanted in (("valid", valid), ("test", test)):
         if wanted and not len(found[name]):
             text = f"No structure is left for '{name}': there are too few groups to divide."
@@ -97,6 +93,20 @@ def parts(
             notice(f"split-empty-{name}-{dataset.name}-{by}", text)
     reasons += _shared(found)
     return Split(found["train"], found["valid"], found["test"], reasons)
+
+
+def _counts(found: dict[str, Dataset], left_out: int, seed: int) -> str:
+    counts = ", ".join(f"{len(part)} {name}" for name, part in found.items())
+    return counts + (f", {left_out} in none of them" if left_out else "") + f"; seed {seed}."
+
+
+def _strata(dataset: Dataset, stratify: str | None) -> tuple[list[str | None], list[str]]:
+    """What each structure is stratified by, and how."""
+    if stratify is None:
+        return [None] * len(dataset), []
+    _check_key(dataset, stratify, "stratify")
+    told = [f"Each value of '{stratify}' is divided in the same proportion."]
+    return [str(v) for v in dataset.info(stratify)], told
 
 
 def _assign(where: list, inside: list[int], groups: list[str], want: dict[str, Any], share: float, seed: int) -> None:
