@@ -36,7 +36,7 @@ from rows import Rows, options  # noqa: E402
 
 # frames of the broad set, of each trajectory of the narrow one; epochs of base and correction
 SIZES = {
-    "small": {"broad": 350, "narrow": 6, "base_epochs": 60, "epochs": 300},
+    "small": {"broad": 350, "narrow": 6, "base_epochs": 60, "epochs": 200},
     "paper": {"broad": 3500, "narrow": 40, "base_epochs": 1000, "epochs": 1000},
 }
 HELD = 70  # frames of the broad set that are left out
@@ -105,8 +105,11 @@ class Study:
                 valid=0.1,
                 epochs=self.sizes["epochs"],
                 batch_structures=2,
-                energy_weight=100,  # 1 meV/atom is worth 3 meV/Å, and in the last half 30
-                energy_stage=0.5,
+                energy_weight=1000,  # 1 meV/atom is worth 10 meV/Å, and in the last third 30
+                energy_stage=0.33,
+                # a larger jump, or at a larger step, drove the tanh to its bound: no gradient leads back from there
+                energy_stage_factor=10,
+                energy_stage_rate=0.5,
                 learning_rate=0.005,
                 threads=self.given.threads,
             )
