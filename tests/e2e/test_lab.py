@@ -94,16 +94,16 @@ def test_the_first_screen(lab: LabPage) -> None:
     message = page.locator(".al-message", has_text="close atom pair")
     lab.wait_for(message, 20, "the data doctor's warning")
     message.get_by_text("show them").click()
-    lab.wait_for(page.locator(".al-structure b", has_text="frame 12 of 12"), 10, "the frame that is meant")
+    lab.wait_for(page.locator(".al-structure b", has_text="frame 11 of 0–11"), 10, "the frame that is meant")
     message.get_by_text("leave them out").click()
     lab.wait_for(lambda: message.count() == 0, 10, "the warning to go")
     lab.wait_for(page.locator(".al-headline:visible", has_text="11 frames"), 10, "the count to follow")
 
     # a click in the table shows that frame; the slider too
     page.locator(".al-data .al-line").nth(2).click()
-    lab.wait_for(page.locator(".al-structure b", has_text="frame 3 of 12"), 10, "the clicked frame")
+    lab.wait_for(page.locator(".al-structure b", has_text="frame 2 of 0–11"), 10, "the clicked frame")
     page.locator(".al-player input").press("ArrowRight")
-    lab.wait_for(page.locator(".al-structure b", has_text="frame 4 of 12"), 10, "the next frame")
+    lab.wait_for(page.locator(".al-structure b", has_text="frame 3 of 0–11"), 10, "the next frame")
     assert not sticking_out(lab)
 
 
@@ -159,7 +159,7 @@ def test_finetune_grows_answers_and_survives(lab: LabPage) -> None:
     # a slider elsewhere answers while the run goes on: from the key to the new words in the page
     slider, waits = page.locator(".al-player input"), []
     for k in range(9):
-        wanted = f"frame {k + 2} of 12"
+        wanted = f"frame {k + 1} of 0–11"
         at = time.monotonic()
         slider.press("ArrowRight")
         lab.wait_for(partial(_says, lab, wanted), 10, wanted)

@@ -83,7 +83,7 @@ def test_panels_in_cells_of_their_own_point_at_one_structure(lab: LabPage) -> No
     lab.screenshot("panel_finetune_alone")
     page.mouse.click(*place)
     structure = page.locator(".al-view")
-    lab.wait_for(lambda: f"frame {frame + 1} of 12" in structure.inner_text(), 20, "the frame of the point")
+    lab.wait_for(lambda: f"frame {frame} of 0–11" in structure.inner_text(), 20, "the frame of the point")
     lab.wait_for(lambda: f"atom {atom}: Ge" in structure.inner_text(), 20, "the atom in words")
     structure.scroll_into_view_if_needed()
     lab.wait_for(lambda: orange(canvas(lab)) > 10, 20, "the marked atom")

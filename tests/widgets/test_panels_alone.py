@@ -35,7 +35,7 @@ def test_one_view_stands_beside_the_first_panel_that_has_something_to_show(sessi
     assert DatasetPanel(session).viewer is not None, "the same cell, run again"
     assert MDPanel(session, view=True).viewer is not None and DatasetPanel(session, view=False).viewer is None
     session.dispatch("select", source="dataset", frame=4)
-    assert "frame 5 of 12" in data.viewer.title.value
+    assert "frame 4 of 0–11" in data.viewer.title.value
 
 
 def test_a_panel_alone_has_no_button_to_a_tab_that_is_not_there(session: Session) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from atomlab.data import findings
 from atomlab_widgets.frames import SYMBOLS, of_atoms, pdb, turned
+from atomlab_widgets.panels.curves import parity
 from atomlab_widgets.runlog import Log, RunBook, fold, thinned
 from atomlab_widgets.screen import Lab
 from atomlab_widgets.session import Selection
@@ -184,6 +186,31 @@ def test_map_points_and_atoms_find_each_other(lab: Lab) -> None:
         assert point is not None and data.atom[point] == atom and data.frame[point] == chosen.frame
     assert panel.table.order == sorted(panel.table.order, key=lambda p: data.similarity[p])
     assert data.of_frame(chosen, 64, data.similarity).shape == (64,)
+
+
+def test_a_frame_has_one_number_wherever_it_is_named(lab: Lab, tmp_path: Path) -> None:
+    """Counted from 0 as in Python: `dataset[k]`, `sw-ge#k`, and what table, view, messages, plots and map say."""
+    panels, hub, last = lab.panels, lab.hub, 11
+    finding = next(f for f in findings(hub.source.dataset) if f.code == "close-pairs")
+    assert finding.frames == (last,) and f"in frame {last} " in finding.text
+    assert panels["data"]._cells(last)[0] == str(last) and "close pairs" in panels["data"]._cells(last)[-1]
+    lab.session.dispatch("select", source="dataset", frame=last)
+    assert f"sw-ge frame {last} of 0–{last}<" in hub.frame_title(lab.session.selection, *hub.frame("dataset", last))
+    lab.session.dispatch("select", source="dataset", frame=4)
+    assert panels["md"].starts()[:2] == [
+        ("sw-ge#4", "the shown frame (sw-ge 4)"), (f"sw-ge#{last}", f"the frame highest in energy ({last})"),
+    ]  # fmt: skip
+    with pytest.raises(IndexError, match="no frame 12.*counted from 0"):
+        hub.source.dataset[last + 1]
+    fake_runs.write_parity(tmp_path, fake_runs.germanium())
+    points = parity(tmp_path / "parity.npz")[0]
+    assert max(frame for frame, _ in points["customdata"]) == last
+    assert "frame %{customdata[0]}, atom %{customdata[1]}" in points["hovertemplate"]
+    fake_runs.write_map(lab.session.workspace, fake_runs.write_md(lab.session.workspace, 12))
+    hub.book.look()
+    found = hub.map()
+    point = int(np.flatnonzero(found.frame == last)[0])
+    assert f"frame {last}, atom 0" in found.name_of(point) and f" {last}, atom 0" in found.short_name(point)
 
 
 def test_the_table_sorts_filters_and_leaves_out(lab: Lab) -> None:

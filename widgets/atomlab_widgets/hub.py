@@ -157,7 +157,7 @@ class Hub:
             if log and index < len(log["time_fs"]):
                 facts += [f"{log['temperature'][index]:.0f} K", f"{log['time_fs'][index] / 1000:.2f} ps"]
         text = ", ".join(escape.escape(f) for f in facts if f)
-        return f"<b>{escape.escape(name)} {index + 1} of {count}</b> <span class='al-quiet al-num'>{text}</span>"
+        return f"<b>{escape.escape(name)} {index} of 0–{count - 1}</b> <span class='al-quiet al-num'>{text}</span>"
 
     def follow(self, run: str) -> None:
         """Stay at the newest frame of a run."""

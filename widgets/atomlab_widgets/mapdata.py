@@ -116,7 +116,7 @@ class MapData:
 
     def frame_name(self, point: int) -> str:
         """The frame of a point: MD frame 12."""
-        return f"{NAMES.get(self.sets[point], self.sets[point])} frame {self.frame_of(point) + 1}"
+        return f"{NAMES.get(self.sets[point], self.sets[point])} frame {self.frame_of(point)}"
 
     def name_of(self, point: int) -> str:
         """The atom of a point: MD frame 12, atom 5 (Ge)."""
@@ -124,7 +124,7 @@ class MapData:
 
     def short_name(self, point: int) -> str:
         """The same in few letters: MD 12, atom 5."""
-        return f"{NAMES.get(self.sets[point], self.sets[point])} {self.frame_of(point) + 1}, atom {self.atom[point]}"
+        return f"{NAMES.get(self.sets[point], self.sets[point])} {self.frame_of(point)}, atom {self.atom[point]}"
 
     def neighbours(self, point: int) -> list[tuple[int, int, float]]:
         """(frame, atom, similarity) of the five nearest training environments."""

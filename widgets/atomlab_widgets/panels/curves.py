@@ -101,18 +101,17 @@ def known(x: list[float], y: list[float], *more: list[float]) -> list[list[float
 
 
 def parity(path: Path) -> list[dict[str, Any]]:
-    """Predicted against labelled force components of validation frames; a point knows its frame and atom
-    (from 0), and the frame's number as it is shown (from 1)."""
+    """Predicted against labelled force components of validation frames; a point knows its frame and atom."""
     with np.load(path, allow_pickle=False) as file:
         a = {k: file[k] for k in file.files}
     true, predicted = a["forces_true"].ravel(), a["forces_predicted"].ravel()
     frame, atom = np.repeat(a["frame"], 3), np.repeat(a["atom"], 3)
     pick = np.linspace(0, len(true) - 1, min(len(true), MOST)).astype(int)
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
-    hover = "frame %{customdata[2]}, atom %{customdata[1]}<br>%{x:.3f} → %{y:.3f} eV/Å<extra></extra>"
+    hover = "frame %{customdata[0]}, atom %{customdata[1]}<br>%{x:.3f} → %{y:.3f} eV/Å<extra></extra>"
     points: dict[str, Any] = {"type": "scattergl", "mode": "markers", "name": "validation", "hovertemplate": hover}
     points |= {"x": true[pick].tolist(), "y": predicted[pick].tolist()}
     points |= {"marker": {"size": 3.5, "color": plots.SETS["valid"]}}
-    points |= {"customdata": np.stack([frame, atom, frame + 1], 1)[pick].tolist()}
+    points |= {"customdata": np.stack([frame, atom], 1)[pick].tolist()}
     exact = plots.line("exact", "", line={"color": plots.BASE, "width": 1}) | {"x": [low, high], "y": [low, high]}
     return [points, exact]

@@ -134,7 +134,7 @@ class DatasetPanel(Panel):
             f"{v:{f}}" if np.isfinite(v) else "-"
             for v, f in ((c.energy[row], ".4f"), (c.force[row], ".2f"), (c.nearest[row], ".2f"))
         ]
-        return [str(row + 1), c.group[row], c.formula[row], str(c.atoms[row]), *numbers, said]
+        return [str(row), c.group[row], c.formula[row], str(c.atoms[row]), *numbers, said]
 
     # --- table -------------------------------------------------------------------------------------------------------
     def _arrived(self) -> None:

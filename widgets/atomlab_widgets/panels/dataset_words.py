@@ -13,7 +13,14 @@ from ..markup import safe, small_table
 from ..source import Source
 
 COLUMNS = [
-    {"name": "frame", "label": "frame", "width": 56, "grow": 0, "right": True},
+    {
+        "name": "frame",
+        "label": "frame",
+        "width": 56,
+        "grow": 0,
+        "right": True,
+        "title": "its number, counted from 0 as in Python",
+    },
     {"name": "group", "label": "group", "width": 72},
     {"name": "formula", "label": "composition", "width": 92, "grow": 0},
     {"name": "atoms", "label": "atoms", "width": 56, "grow": 0, "right": True},

@@ -140,7 +140,7 @@ class FinetunePictures(Panel):
 
     def _clicked_point(self, trace: Any, points: Any, state: Any) -> None:
         if points.point_inds and trace.customdata is not None:
-            frame, atom, _ = trace.customdata[points.point_inds[0]]
+            frame, atom = trace.customdata[points.point_inds[0]]
             self.session.dispatch("select", source="dataset", frame=int(frame), atoms=[int(atom)])
 
     # --- words -------------------------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ class MapPanel(Panel):
         self.report.value = (
             f"<b>{len(points)} points</b>, similarity from {lowest:.4f}. "
             f"{len(chosen.atoms)} atoms of {'MD' if chosen.source != 'dataset' else short(self.session.data)} "
-            f"frame {chosen.frame + 1} are marked{others}."
+            f"frame {chosen.frame} are marked{others}."
         )
 
     def _show(self, chosen: Selection, source: str) -> None:
@@ -192,7 +192,7 @@ class MapPanel(Panel):
         self.table.choose(point)
         chosen, _ = data.selection_of(np.array([point]))
         self._show(chosen, data.data_of(point))
-        near = "<br>".join(f"frame {f + 1}, atom {a}: {s:.4f}" for f, a, s in data.neighbours(point))
+        near = "<br>".join(f"frame {f}, atom {a}: {s:.4f}" for f, a, s in data.neighbours(point))
         self.report.value = f"<b>{data.name_of(point)}</b>, nearest training environments:<br>{near}"
 
     def _cells(self, point: int) -> list[str]:

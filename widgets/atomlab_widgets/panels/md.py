@@ -56,13 +56,13 @@ class MDPanel(Panel):
         chosen, source, found = self.session.selection, self.hub.source, []
         run = self.book.get(chosen.source)
         if chosen.source == "dataset" and len(source):
-            name = f"{short(self.session.data)} {chosen.frame + 1}"
+            name = f"{short(self.session.data)} {chosen.frame}"
             found.append((f"{self.session.data}#{chosen.frame}", f"the shown frame ({name})"))
         elif run is not None:
             path = run.path / "trajectory.traj"
-            found.append((f"{path}#{chosen.frame}", f"the shown MD frame ({chosen.frame + 1})"))
+            found.append((f"{path}#{chosen.frame}", f"the shown MD frame ({chosen.frame})"))
         if source.columns is not None and np.isfinite(source.columns.energy).any():
-            high = (f"{self.session.data}#{self.highest()}", f"the frame highest in energy ({self.highest() + 1})")
+            high = (f"{self.session.data}#{self.highest()}", f"the frame highest in energy ({self.highest()})")
             # nobody has pointed at a frame yet: what moves most is the better beginning
             found.insert(0 if chosen == Selection() else len(found), high)
         symbols = [SYMBOLS[z] for z in source.dataset.elements] if source.dataset is not None else []
@@ -81,7 +81,7 @@ class MDPanel(Panel):
         if source != self.session.data or self.hub.source.dataset is None:
             return {}
         told = self.hub.source.dataset[int(frame)].info.get("temperature")
-        why = f"The temperature at which frame {int(frame) + 1} was made"
+        why = f"The temperature at which frame {frame} was made"
         return {"temperature": (float(told), why)} if told else {}
 
     @property

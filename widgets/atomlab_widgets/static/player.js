@@ -40,7 +40,7 @@ function render({ model, el }) {
   const count = document.createElement("span");
   count.className = "al-count";
   bar.append(count);
-  const label = () => (count.textContent = model.get("count") ? `${Number(slider.value) + 1} / ${model.get("count")}` : "no frames");
+  const label = () => (count.textContent = model.get("count") ? `${slider.value} of 0–${last()}` : "no frames");
   const draw = () => {
     slider.max = String(last());
     slider.disabled = model.get("count") < 2;
