@@ -20,6 +20,11 @@ STATIC = Path(__file__).parent / "static"
 Report = Callable[[BaseException], None]
 
 
+def script(name: str) -> str:
+    """`static/NAME` as a module of the page, behind the function that makes elements."""
+    return "".join((STATIC / part).read_text(encoding="utf-8") for part in ("elements.js", name))
+
+
 def guarded(function: Callable, report: Report | None = None) -> Callable:
     """`function`, whose exceptions are shown by `report` instead of vanishing (callbacks have no output)."""
 
@@ -42,7 +47,7 @@ class Action(anywidget.AnyWidget):
     `items`: what to draw (see static/action.js). `on(handler)` calls `handler(id, value)` at every click.
     """
 
-    _esm = STATIC / "action.js"
+    _esm = script("action.js")
     _css = STATIC / "style.css"
     kind = Unicode("buttons").tag(sync=True)
     css = Unicode("").tag(sync=True)

@@ -12,7 +12,7 @@ from typing import Any
 import anywidget
 from traitlets import Dict, List
 
-from .action import STATIC
+from .action import script
 
 MAIN = 5  # at most so many settings in sight; the rest is folded
 MORE = "more settings"
@@ -21,7 +21,7 @@ MORE = "more settings"
 class Form(anywidget.AnyWidget):
     """A form. `values` holds only what differs from the defaults; `unfolded` remembers which folds are open."""
 
-    _esm = STATIC / "form.js"
+    _esm = script("form.js")
     fields = List().tag(sync=True)
     values = Dict().tag(sync=True)
     unfolded = List().tag(sync=True)

@@ -88,28 +88,16 @@ def resize(fig: Any, width: int) -> None:
 
 def line(name: str, colour: str, **more: Any) -> dict:
     """A solid line: training."""
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "line": {"color": colour, "width": 1.6},
-        "x": [],
-        "y": [],
-        **more,
-    }
+    return _empty("lines", name) | {"line": {"color": colour, "width": 1.6}} | more
 
 
 def dots(name: str, colour: str, **more: Any) -> dict:
     """Dots: validation."""
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "marker": {"color": colour, "size": 6},
-        "x": [],
-        "y": [],
-        **more,
-    }
+    return _empty("markers", name) | {"marker": {"color": colour, "size": 6}} | more
+
+
+def _empty(mode: str, name: str) -> dict:
+    return {"type": "scatter", "mode": mode, "name": name, "x": [], "y": []}
 
 
 def histogram(values: np.ndarray) -> tuple[list[float], list[float], list[float]]:

@@ -1,16 +1,5 @@
 // Buttons, tabs, messages, copying, upload in pieces, and the size of what surrounds us.
 // Every click is a *trait* (`clicked`), never a custom message: trait changes reach Python even while a cell runs.
-function h(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (value === undefined || value === null || value === false) continue;
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value === true ? "" : value);
-  }
-  node.append(...children.filter((c) => c !== null && c !== undefined));
-  return node;
-}
-
 let clicks = 0;
 function say(model, id, value) {
   model.set("clicked", { id, value: value === undefined ? null : value, n: `${Date.now()}.${++clicks}` });

@@ -1,15 +1,4 @@
 // A form from a list of fields; the values go back as one trait. Limits are checked here before they are sent.
-function h(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (value === undefined || value === null || value === false) continue;
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value === true ? "" : value);
-  }
-  node.append(...children.filter((c) => c !== null && c !== undefined));
-  return node;
-}
-
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 function range(field) {
