@@ -9,6 +9,7 @@ Replayed are frames that si-base has learned from; forgetting is measured on its
 seen. All arms of a task have the same number of steps with the same number of new structures in each; but for
 `replay-narrow`, whose steps have as many structures in all as naive's, so that only half of them are new (and for the
 new element a naive fine-tuning's learning rate, half of a transfer's): what replay's own choices were at first.
+`long` has three times as many steps.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ STEPS = {"small": 500, "paper": 3000}
 SEEDS = {"small": 1, "paper": 5}
 OTHER = {"Si": {"epsilon": 2.6, "sigma": 2.15, "lambda": 24.0}}
 LOWER = 2.0  # eV/atom
-BATCH, REPLAYED = 4, 90
+BATCH, REPLAYED, LONGER = 4, 90, 3
 ARMS = {
     "element": {
         "naive": ("transfer", {}),
@@ -46,6 +47,8 @@ ARMS = {
         "lora": ("lora", {}),
         "replay": ("replay", {}),
         "replay-narrow": ("replay", {"batch_structures": BATCH, "epochs": 11}),
+        "naive-long": ("naive", {}),
+        "replay-long": ("replay", {}),
         "replay-heavy": ("replay", {"replay_weight": 4.0}),
         "pseudo": ("replay", {"replay_labels": "base"}),
     },
@@ -65,10 +68,10 @@ class Study:
         few = own.train.split(train=20, valid=40, seed=0)
         self.tasks = {"element": (ge.train, ge.valid), "level": (relabelled(few.train), relabelled(few.valid))}
 
-    def arm(self, task: str, strategy: str, settings: dict, seed: int) -> dict:
+    def arm(self, task: str, name: str, seed: int) -> dict:
         """One fine-tuning: errors on the new task, and what it forgot of silicon."""
-        train, valid = self.tasks[task]
-        steps = STEPS[self.given.scale]
+        (train, valid), (strategy, settings) = self.tasks[task], ARMS[task][name]
+        steps = STEPS[self.given.scale] * (LONGER if name.endswith("-long") else 1)
         if strategy == "replay":
             settings = {"replay": self.replay, **replaying(len(train), REPLAYED, steps, BATCH), **settings}
         model, metrics = tuned(
@@ -98,9 +101,9 @@ def main() -> None:
     given = options(__doc__.splitlines()[0]).parse_args()
     rows, study = Rows(HERE, given), Study(given)
     for task, arms in ARMS.items():
-        for name, (strategy, settings) in arms.items():
+        for name in arms:
             for seed in range(SEEDS[given.scale]):
-                row = rows.measure(f"{task}-{name}-{seed}", partial(study.arm, task, strategy, settings, seed), seed)
+                row = rows.measure(f"{task}-{name}-{seed}", partial(study.arm, task, name, seed), seed)
                 if row:
                     v = row["values"]
                     print(
