@@ -49,13 +49,18 @@ MODELS = [
 ]
 # the scan itself learned by heart: what a model can tell apart at all, however long its training
 BY_HEART = [("c5h4", 3.0, 1), ("c9h4", 6.0, 2)]
+# where the paper's models know the torsion and ours do not yet: four times as many steps (the paper has 18 times)
+LONGER = [("c5h4", 6.0, 2, "reann"), ("c5h4", 3.0, 1, "equireann")]
 
 
-def measured(molecule: str, cutoff: float, rounds: int, kind: str, given, by_heart: bool = False) -> dict:
+def measured(
+    molecule: str, cutoff: float, rounds: int, kind: str, given, by_heart: bool = False, times: int = 1
+) -> dict:
     """Train one model; its errors, and its energies along the dihedral scan beside the reference's."""
     data = reference_data("cumulene")
     scan = atomlab.read(data / f"{molecule}_scan_gfn2.extxyz")
     frames: dict = {"dataset": str(data / f"{molecule}_random_gfn2.extxyz"), "valid": 0.1, **TRAINING[given.scale]}
+    frames["epochs"] *= times
     if by_heart:
         frames = {"dataset": scan, "valid_data": scan, "learning_rate": 0.01, "batch_structures": 37, "epochs": 1500}
     with tempfile.TemporaryDirectory() as folder:
@@ -145,6 +150,10 @@ def main() -> None:
     for m, cutoff, t in BY_HEART:
         work |= {
             f"heart-{m}-{cutoff:g}-{t}-{kind}": (m, cutoff, t, kind, given, True) for kind in ("reann", "equireann")
+        }
+    if given.scale == "small":
+        work |= {
+            f"long-{m}-{cutoff:g}-T{t}-{kind}": (m, cutoff, t, kind, given, False, 4) for m, cutoff, t, kind in LONGER
         }
     for name, arguments in work.items():
         row = rows.measure(name, partial(measured, *arguments))
