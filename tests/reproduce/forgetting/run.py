@@ -137,13 +137,22 @@ def level(count: int, given) -> dict:
     return out
 
 
+def share(base: Potential, data: Dataset) -> dict[str, float]:
+    """Errors, size of the labels, and how much of the true force the model gives: the slope through the origin."""
+    found = np.concatenate(atomlab.evaluate(base, data, want=("energy", "forces")).forces)
+    true = np.concatenate([atoms.arrays["REF_forces"] for atoms in data])
+    return short(base, data) | {"labels": size(data), "share": float(np.sum(found * true) / np.sum(true**2))}
+
+
 def published(name: str, given) -> dict:
-    """GPTFF v2 on germanium, naive or with structures replayed that it has labelled itself."""
+    """GPTFF v2 as it is, or on germanium: naive, or with structures replayed that it has labelled itself."""
     frames = atomlab.read(reference_data("mptrj") / "mptrj-random-1k.xyz")
     few = frames[[k for k, n in enumerate(frames.sizes) if n <= 20]].split(by="group", valid=60, seed=0)
     held = few.valid[[k for k, z in enumerate(few.valid) if 32 not in z.numbers]]
     (train, valid, test), steps = parts("ge"), STEPS[given.scale]
     base, settings = atomlab.load(gptff_weights("v2"), device="cpu"), {}
+    if name == "base":
+        return {other: share(base, data) for other, data in {"own": held, **{t: parts(t)[2] for t in TASKS}}.items()}
     if name == "replay":
         settings = {
             "replay": few.train, "replay_labels": "base", **replaying(len(train), REPLAYED, steps, BATCH),
@@ -162,7 +171,7 @@ def main() -> None:
     rows = Rows(HERE, given)
     for count in LEVEL_LEARNED:
         rows.measure(f"level-{count}", partial(level, count, given))
-    for name in ("naive", "replay"):
+    for name in ("base", "naive", "replay"):
         rows.measure(f"gptff-ge-{name}", partial(published, name, given))
     for seed in range(SEEDS[given.scale]):
         for task in TASKS:
