@@ -123,8 +123,12 @@ def _chemical(kind: str) -> Callable[[Rows], str]:
 
 def _choices(kind: str) -> Callable[[Rows], str]:
     def ours(rows: Rows) -> str:
-        found = {arm: rows[f"{kind}-choice-{arm}"]["values"] for arm in ARMS}
-        return "; ".join(f"{arm} {v['learning_rate']:g} of {', '.join(v['forces_rmse'])}" for arm, v in found.items())
+        words = []
+        for arm in ARMS:
+            v = rows[f"{kind}-choice-{arm}"]["values"]
+            tried = ", ".join(f"{rate}: {1000 * error:.0f}" for rate, error in v["forces_rmse"].items())
+            words.append(f"{arm} {v['learning_rate']:g} (force RMSE in validation, meV/Å, {tried})")
+        return "<br>".join(words)
 
     return ours
 
