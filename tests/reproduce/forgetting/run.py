@@ -32,7 +32,7 @@ from rows import Rows, options, reference_data  # noqa: E402
 
 TASKS = ("si", "ge", "li", "mo", "c5h4")
 ARMS = ("scratch", "base", "naive", "replay", "replay-even")
-LONG, LONG_TASKS, LONGER = ("naive-long", "replay-long"), ("ge", "c5h4"), 3
+LONG, LONGER = ("naive-long", "replay-long"), 3
 LOSS = {
     "loss": "conditional_huber",
     "huber_delta": 0.02,
@@ -175,7 +175,7 @@ def main() -> None:
         rows.measure(f"gptff-ge-{name}", partial(published, name, given))
     for seed in range(SEEDS[given.scale]):
         for task in TASKS:
-            for name in (*ARMS, *(LONG if task in LONG_TASKS else ())):
+            for name in (*ARMS, *LONG):
                 row = rows.measure(f"{task}-{name}-{seed}", partial(arm, task, name, given, seed), seed)
                 if row:
                     v = row["values"]
