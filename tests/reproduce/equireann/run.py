@@ -49,7 +49,8 @@ MODELS = [
 ]
 # the scan itself learned by heart: what a model can tell apart at all, however long its training
 BY_HEART = [("c5h4", 3.0, 1), ("c9h4", 6.0, 2)]
-# where the paper's models know the torsion and ours do not yet: four times as many steps (the paper's 8,190 frames and its falling rate mean tens of thousands)
+# where the paper's models know the torsion and ours do not yet: four times as many steps (its 8,190 frames and falling
+# rate mean tens of thousands)
 LONGER = [("c5h4", 6.0, 2, "reann"), ("c5h4", 3.0, 1, "equireann")]
 
 
