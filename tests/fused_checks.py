@@ -42,7 +42,7 @@ def assert_close(mine, theirs, tolerance, names=NAMES):
             assert (a - b).abs().max() <= tolerance * b.abs().max(), name
 
 
-def check_batch_and_members(run, model, graph_of, structures, tolerance):
+def batch_and_members(run, model, graph_of, structures, tolerance):
     """The pass of a batch equals autograd, and that of each member alone its part; graph_of(model[, atoms])."""
     graph, start = graph_of(model), 0
     found = run(model, graph)
@@ -56,7 +56,7 @@ def check_batch_and_members(run, model, graph_of, structures, tolerance):
             assert torch.allclose(mine, all_, rtol=tolerance, atol=tolerance), f"structure {k}"
 
 
-def check_threads(run, graph, members, monkeypatch, tolerance=1e-13):
+def same_with_threads(run, graph, members, monkeypatch, tolerance=1e-13):
     """Three threads within a pass give the numbers of one; four passes at once don't touch each other's arrays."""
     monkeypatch.setattr(threads, "LEAST", 0)
     one, before = run(graph), torch.get_num_threads()
@@ -71,7 +71,7 @@ def check_threads(run, graph, members, monkeypatch, tolerance=1e-13):
     assert all(torch.equal(a.forces, b.forces) for a, b in zip(alone, together))
 
 
-def check_inference_mode(run, model, graph_of):
+def inference_mode(run, model, graph_of):
     """A look in inference mode, at a copy of `model`, spoils nothing for what comes after; run(model, graph) here."""
     graph = graph_of(model)
     before = run(model, graph)
@@ -81,7 +81,7 @@ def check_inference_mode(run, model, graph_of):
     assert not before.forces.is_inference()
 
 
-def check_no_number_stays_none(run, graph):
+def no_number_stays_none(run, graph):
     """A position that is no number: the energy and that atom's force are none either."""
     positions = graph.positions.clone()
     positions[2, 0] = float("nan")

@@ -17,16 +17,7 @@ import torch
 from against_others import GPTFF_V2, REANN_WEIGHTS, absent, pyg_forces, pyg_network
 from ase import Atoms
 from shapes import silicon, water
-from side import (
-    alternate,
-    backends,
-    begin,
-    deviation,
-    on,
-    say,
-    summary,
-    write,
-)
+from side import alternate, backends, begin, deviation, on, say, summary, write
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import atomlab

@@ -10,21 +10,13 @@ import pytest
 import torch
 
 import atomlab
+import fused_checks as check
 from architecture_checks import awkward, set_random
 from atomlab import kernels
 from atomlab.architectures import dimenetpp_fused
 from atomlab.build import build
 from atomlab.potential import outputs
-from fused_checks import (
-    ALL,
-    analytic,
-    assert_close,
-    by_autograd,
-    check_batch_and_members,
-    check_inference_mode,
-    check_no_number_stays_none,
-    check_threads,
-)
+from fused_checks import ALL, analytic, assert_close, by_autograd
 
 SMALL = {"hidden": 16, "basis": 4, "blocks": 2, "radial": 3, "spherical": 3, "output_layers": 1}
 CONFIGURATIONS = {
@@ -60,7 +52,7 @@ def graph_of(model, atoms=None):
 @pytest.mark.parametrize("options", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 def test_it_equals_autograd_for_a_batch_and_its_members(options):
     """With mixed periodicity, atoms and bonds alone, and cells whose atom is its own neighbour."""
-    check_batch_and_members(analytic, model_of(**options), graph_of, awkward().values(), 1e-12)
+    check.batch_and_members(analytic, model_of(**options), graph_of, awkward().values(), 1e-12)
 
 
 def test_single_precision():
@@ -104,16 +96,16 @@ def test_no_weight_is_older_than_the_model():
 def test_threads_change_nothing(monkeypatch):
     model = model_of()
     members = [graph_of(model, atoms) for atoms in awkward().values()] * 3
-    check_threads(partial(analytic, model), graph_of(model), members, monkeypatch)
+    check.same_with_threads(partial(analytic, model), graph_of(model), members, monkeypatch)
 
 
 def test_a_look_in_inference_mode_spoils_nothing():
-    check_inference_mode(analytic, model_of(), graph_of)
+    check.inference_mode(analytic, model_of(), graph_of)
 
 
 def test_what_is_no_number_stays_none():
     model = model_of()
-    check_no_number_stays_none(partial(analytic, model), graph_of(model, awkward()["rattled crystal"]))
+    check.no_number_stays_none(partial(analytic, model), graph_of(model, awkward()["rattled crystal"]))
 
 
 def test_autograd_serves_where_it_does_not(monkeypatch):

@@ -10,21 +10,13 @@ from ase import Atoms
 from ase.build import bulk
 
 import atomlab
+import fused_checks as check
 from architecture_checks import set_random
 from atomlab import kernels
 from atomlab.architectures.gptff import READOUTS
 from atomlab.build import build
 from atomlab.potential import outputs
-from fused_checks import (
-    ALL,
-    analytic,
-    assert_close,
-    by_autograd,
-    check_batch_and_members,
-    check_inference_mode,
-    check_no_number_stays_none,
-    check_threads,
-)
+from fused_checks import ALL, analytic, assert_close, by_autograd
 
 SIZES = {"nodes": 16, "edges": 32, "radial": 16, "layers": 2, "feedforward": 24}
 ODD = {"nodes": 6, "edges": 5, "radial": 3, "layers": 1, "feedforward": 7}
@@ -67,7 +59,7 @@ def graph_of(model, atoms=None):
 
 @pytest.mark.parametrize("options", FORMS.values(), ids=FORMS)
 def test_it_equals_autograd_for_a_batch_and_its_members(options):
-    check_batch_and_members(analytic, model_of(**options), graph_of, frames(), 1e-12)
+    check.batch_and_members(analytic, model_of(**options), graph_of, frames(), 1e-12)
 
 
 def test_single_precision_and_energies_alone():
@@ -80,7 +72,7 @@ def test_single_precision_and_energies_alone():
 
 
 def test_a_look_in_inference_mode_spoils_nothing():
-    check_inference_mode(analytic, model_of(), graph_of)
+    check.inference_mode(analytic, model_of(), graph_of)
 
 
 def test_no_weight_is_older_than_the_model():
@@ -123,7 +115,7 @@ def test_another_structure_with_the_same_tensors_is_not_taken_for_the_one_before
 def test_threads_change_nothing(monkeypatch):
     model = model_of()
     members = [graph_of(model, atoms) for atoms in frames()] * 3
-    check_threads(partial(analytic, model), graph_of(model), members, monkeypatch, tolerance=1e-12)
+    check.same_with_threads(partial(analytic, model), graph_of(model), members, monkeypatch, tolerance=1e-12)
 
 
 def test_autograd_serves_where_the_pass_cannot():
@@ -140,7 +132,7 @@ def test_autograd_serves_where_the_pass_cannot():
 
 def test_what_is_no_number_stays_none():
     model = model_of()
-    check_no_number_stays_none(partial(analytic, model), graph_of(model, frames()[0]))
+    check.no_number_stays_none(partial(analytic, model), graph_of(model, frames()[0]))
 
 
 def test_forces_and_stress_are_derivatives_of_its_own_energy():

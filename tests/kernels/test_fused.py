@@ -13,6 +13,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 
+import fused_checks as check
 from atomlab import kernels
 from atomlab.architectures import folding, mace_folded, mace_fused, mace_tables
 from atomlab.architectures.mace import MACE
@@ -20,16 +21,7 @@ from atomlab.build import build
 from atomlab.errors import InputError, Notice
 from atomlab.kernels import radial_tables
 from atomlab.potential import outputs
-from fused_checks import (
-    ALL,
-    analytic,
-    assert_close,
-    by_autograd,
-    check_batch_and_members,
-    check_inference_mode,
-    check_no_number_stays_none,
-    check_threads,
-)
+from fused_checks import ALL, analytic, assert_close, by_autograd
 from golden.mace_cases import case_of, close, structures
 
 SMALL = {"channels": 8, "radial_hidden": [8], "l_edges": 2, "l_nodes": 1, "radial_basis": 8, "cutoff": 4.0}
@@ -80,7 +72,7 @@ def fused(model, graph, want=ALL, when="never"):
 
 @pytest.mark.parametrize("options", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 def test_it_equals_autograd_for_a_batch_and_its_members(options):
-    check_batch_and_members(fused, model_of(**options), graph_of, frames(), 1e-10)
+    check.batch_and_members(fused, model_of(**options), graph_of, frames(), 1e-10)
 
 
 @pytest.mark.parametrize("case", ["m1_density_zbl_agnesi_L1", "m6_two_heads_3layers"])
@@ -202,17 +194,17 @@ def test_single_precision_uses_tables_where_a_calculator_asks():
 def test_threads_change_nothing(monkeypatch):
     model = model_of(correlation=3)
     members = [graph_of(model, atoms) for atoms in frames()] * 5
-    check_threads(partial(fused, model), graph_of(model), members, monkeypatch)
+    check.same_with_threads(partial(fused, model), graph_of(model), members, monkeypatch)
 
 
 def test_a_look_in_inference_mode_spoils_nothing():
-    check_inference_mode(fused, model_of(), graph_of)
+    check.inference_mode(fused, model_of(), graph_of)
 
 
 @pytest.mark.parametrize("when", ["never", "always"])
 def test_what_is_no_number_stays_none(when):
     model = model_of()
-    check_no_number_stays_none(partial(fused, model, when=when), graph_of(model, frames()[0]))
+    check.no_number_stays_none(partial(fused, model, when=when), graph_of(model, frames()[0]))
 
 
 def test_autograd_serves_where_it_does_not(monkeypatch):
