@@ -102,9 +102,9 @@ class TrainingSettings(BaseModel):
         "unit (MACE-MP-0: 0.01).", "eV/atom, eV/Å, eV/Å^3", gt=0, le=100,
     )  # fmt: skip
     huber_deltas: dict[Literal["energy", "forces", "stress"], Annotated[float, Field(gt=0, le=100)]] = described(
-        {}, "Huber deltas", "Deltas of single labels instead of that one, such as GPTFF's 1 eV/atom, 1 eV/Å and 1 GPa: "
-        "{'energy': 1, 'forces': 1, 'stress': 0.0062415}, with its stress weight of 1 per GPa² = 25669.7 per "
-        "(eV/Å^3)².", "eV/atom, eV/Å, eV/Å^3",
+        {}, "Huber deltas", "Deltas of single labels in place of the Huber delta, such as {'energy': 1, 'forces': 1, "
+        "'stress': 0.0062415}: GPTFF's 1 eV/atom, 1 eV/Å and 1 GPa (its stress weight, 1 / GPa², is 25669.7 here).",
+        "eV/atom, eV/Å, eV/Å^3",
     )  # fmt: skip
     energy_weight: float = described(
         1.0, "Energy weight", "Weight of the energy per atom; 0 trains on forces alone and fits the energy constant "
