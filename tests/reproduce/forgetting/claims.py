@@ -130,7 +130,7 @@ def _published(rows: dict[str, dict]) -> str:
 
 
 def _soft(rows: dict[str, dict]) -> str:
-    v = rows["gptff-base"]["values"]
+    v = rows["gptff-ge-base"]["values"]
     names = TASKS | {"own": "own ground"}
     return ", ".join(f"{names[k]} {x['share']:.2f} ({x['labels'] / x[FORCES]:.1f})" for k, x in v.items())
 
