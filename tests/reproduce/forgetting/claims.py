@@ -179,7 +179,7 @@ def figure(rows: dict[str, dict], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(10, 3.6), layout="constrained")
+    picture = Figure(figsize=(11, 4.0), layout="constrained")
     canvas = FigureCanvasAgg(picture)
     left, right = picture.subplots(1, 2, width_ratios=(3, 2))
     for k, (arm, colour) in enumerate(ARMS.items()):
@@ -190,17 +190,21 @@ def figure(rows: dict[str, dict], path: Path) -> None:
     left.set(ylabel="force RMSE on the task's test set (meV/Å)")
     left.set_xticks(range(len(TASKS)), TASKS.values())
     left.legend(fontsize=8, ncols=2)
-    for arm, shift in (("naive", -0.12), ("replay", 0.12)):
+    for arm, mark, shift in (("naive", "o", -0.12), ("replay", "o", 0.12), ("naive-long", "^", -0.3),
+                             ("replay-long", "^", 0.3)):  # fmt: skip
+        colour = ARMS[arm.split("-")[0]]
         for n, task in enumerate(TASKS):
             lost = rows.get(f"{task}-{arm}-0", {}).get("values", {}).get("forgetting", {})
             for name, x in lost.items():
-                mark = {"marker": "D", "facecolor": "white"} if name == "own" else {"marker": "o"}
-                right.scatter(n + shift, x["forces"], edgecolor=ARMS[arm], **{"facecolor": ARMS[arm]} | mark)
+                face = "white" if name == "own" else colour
+                right.scatter(n + shift, x["forces"], s=24, marker=mark, edgecolor=colour, facecolor=face)
     right.axhline(1.0, color="0.6", lw=0.8)
     right.set(yscale="log", ylabel="forces: RMSE(fine-tuned) / RMSE(base)")
-    right.set_title("open: the base's own ground; filled: other tasks", fontsize=9)
+    right.set_title(
+        "open: the base's own ground; filled: other tasks;\ntriangles: three times as many steps", fontsize=9
+    )
     right.set_xticks(range(len(TASKS)), [f"tuned\non {name}" for name in TASKS.values()])
-    ticks = [0.7, 1, 1.4, 2, 3, 4, 6]
+    ticks = [0.7, 1, 1.4, 2, 3, 4, 6, 8]
     right.set_yticks(ticks, [f"{x:g}" for x in ticks])
     right.set_yticks([], minor=True)
     canvas.print_png(str(path))
