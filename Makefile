@@ -39,7 +39,7 @@ $(VENV)/.installed: $(NEEDS)
 	@mkdir -p $(VENV)/etc/jupyter/labconfig
 	@cp binder/overrides.json $(VENV)/etc/jupyter/labconfig/default_setting_overrides.json
 	@echo 'Compiling the kernels of the first model (half a minute, once) ...'
-	@$(BIN)/atomlab kernels si-base > /dev/null
+	@$(BIN)/atomlab kernels atomlab-tiny > /dev/null
 	@touch $@
 
 install-test: $(VENV)/.installed-test

@@ -27,6 +27,7 @@ __all__ = ["embedded", "header", "load", "place", "save"]
 
 EMBEDDED = Path(__file__).parent / "embedded"
 DTYPES = ("float32", "float64")
+FIRST = "atomlab-tiny"  # the embedded model that the Lab opens with: its worker practises with it
 
 
 def save(potential: Potential, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:

@@ -20,7 +20,7 @@ SETTINGS = {
     "epochs": 16, "train": 6, "valid": 4, "scratch_twin": False, "learning_rate": 0.02, "energy_stage": 0.0,
     "probe_share": 0.5,
 }  # fmt: skip
-CELL = f"import atomlab\n\nL = atomlab.lab(tab='finetune', settings={{'finetune': {SETTINGS!r}}})\nL"
+CELL = f"import atomlab\n\nL = atomlab.lab(model='si-base', tab='finetune', settings={{'finetune': {SETTINGS!r}}})\nL"
 FORGOTTEN = "error on other tasks"
 DRAWN = """name => { const plot = document.querySelector('.al-finetune .js-plotly-plot');
     const trace = plot && plot._fullData && plot._fullData.find(t => t.name.startsWith(name));

@@ -17,6 +17,7 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.trajectory import TrajectoryWriter
 
+from atomlab.checkpoint import FIRST
 from atomlab.runs.control import Lock, request, withdraw
 from atomlab.runs.directory import create
 from atomlab.runs.events import EventLog
@@ -259,10 +260,13 @@ class FakeClient:
         return schema(kind)
 
     def elements(self, model: str) -> tuple[int, ...]:
-        return (14,)
+        return (14,) if model == "si-base" else (14, 32)
 
     def ground(self, model: str) -> str | None:
-        return "sw-si"
+        return "sw-si" if model == "si-base" else "atomlab-tiny-set"
+
+    def levels(self, model: str, data: str) -> tuple[str, str]:
+        return "Stillinger-Weber" if model == "si-base" else "CHGNet 0.3.0", "Stillinger-Weber"
 
     def warm(self) -> None:
         pass
@@ -319,7 +323,7 @@ class FakeClient:
         return f"import atomlab\n\natomlab.{kind}(**{values!r})"
 
     def models(self) -> list[str]:
-        return ["si-base"]
+        return [FIRST, "si-base"]
 
     def datasets(self) -> list[str]:
         return ["sw-ge"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from atomlab_widgets.panels.curves import at_equal_time, curves, over_an_epoch
+from atomlab_widgets.panels.finetune_picture import ceiling, numbers
 from atomlab_widgets.panels.probed import at_equal_time_probed, probe_words, probed
 from atomlab_widgets.runlog import RunView, fold
 
@@ -78,3 +79,18 @@ def test_training_points_are_averaged_over_the_epoch_that_ends_there():
     found = over_an_epoch(x, y)
     assert found[0] == 1.0
     assert np.allclose(found[3:], np.sqrt(5.0))
+
+
+def test_random_weights_neither_squeeze_the_picture_nor_have_thousandths():
+    errors = {"kind": "metric", "split": "valid", "epoch": 0, "step": 0, "loss": 1.0}
+    run = told(
+        {"kind": "base", "forces_rmse": 0.9, "energy_rmse": 0.4},
+        errors | {"arm": "finetune", "forces_rmse": 0.9, "energy_rmse": 0.4},
+        errors | {"arm": "scratch", "forces_rmse": 486.189, "energy_rmse": 1045.68},
+    )
+    assert numbers(run) == (
+        "validation: 0.900 eV/Å and 400.0 meV/atom; from scratch 486 eV/Å and 1046 eV/atom; base 0.900 eV/Å"
+    )
+    other = told({"kind": "base", "forces_rmse": 2.0}, name="0002")
+    assert (ceiling([run], "forces_rmse"), ceiling([run, other], "forces_rmse")) == (9.0, 20.0)
+    assert ceiling([run], "loss") is None and ceiling([told()], "forces_rmse") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from atomlab.checkpoint import FIRST, embedded
 from atomlab_widgets.session import SESSION_FILE, Selection, Session, State, reduce, restored
 
 
@@ -145,3 +147,11 @@ print(sorted({"torch", "umap", "sklearn", "numba", "pynndescent"} & set(sys.modu
         [sys.executable, "-c", code, str(tmp_path)], cwd=tests, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_one_model_is_the_first_everywhere() -> None:
+    """The Lab opens with it, its worker practises with it, and an installation compiles its kernels."""
+    assert State().model == FIRST and FIRST in embedded()
+    root = Path(__file__).resolve().parents[2]
+    for place in ("Makefile", "binder/postBuild"):
+        assert re.search(rf"atomlab kernels [^\n]*{FIRST}\b", (root / place).read_text()), place

@@ -10,7 +10,7 @@ from atomlab.runs import parse
 from atomlab.training.settings import STRATEGIES, settings_of
 from atomlab_widgets.client import Client
 from atomlab_widgets.markup import safe
-from atomlab_widgets.panels.strategies import OWN, TITLES
+from atomlab_widgets.panels.strategies import OWN, RATES, TITLES
 from atomlab_widgets.screen import Lab
 
 from . import fake_lab
@@ -79,7 +79,7 @@ def test_what_was_set_for_another_strategy_is_kept_but_not_given_to_the_run(lab:
 def test_replay_suggests_the_bases_own_data_and_says_what_is_missing(lab: Lab) -> None:
     panel = lab.panels["finetune"]
     choose(lab, strategy="replay")
-    assert panel.values()["replay"] == "sw-si"
+    assert panel.values()["replay"] == "atomlab-tiny-set"
     field = next(f for f in panel.form.fields if f["name"] == "replay")
     assert "learned from it" in field["reason"] and field["known"] == lab.hub.client.datasets()
     choose(lab, strategy="replay", replay=None)
@@ -104,7 +104,8 @@ def test_tables_of_names_are_fields_and_probes_have_a_fold_of_their_own(lab: Lab
     choose(lab, strategy="transfer")
     fields = {f["name"]: f for f in lab.panels["finetune"].form.fields}
     assert (fields["parents"]["kind"], fields["parents"]["item"]) == ("pairs", "string")
-    assert (fields["second_weights"]["kind"], fields["second_weights"]["item"]) == ("pairs", "number")
+    for name in ("second_weights", "huber_deltas"):
+        assert (fields[name]["kind"], fields[name]["item"]) == ("pairs", "number")
     folds = {f["fold"] for f in fields.values() if not (f["main"] or f["own"])}
     assert folds == {"watch other properties", "second stage", "more settings"}
     assert {n for n, f in fields.items() if f["fold"] == "watch other properties"} == {
@@ -115,6 +116,32 @@ def test_tables_of_names_are_fields_and_probes_have_a_fold_of_their_own(lab: Lab
 def test_the_base_of_a_shipped_model_is_in_its_file(tmp_path: Path) -> None:
     client = Client(tmp_path)
     assert (client.ground("si-base"), client.ground("atomlab-tiny")) == ("sw-si", "atomlab-tiny-set")
+
+
+def test_the_labs_own_model_and_data_are_of_two_levels_and_the_panel_says_so(lab: Lab) -> None:
+    panel, pair = lab.panels["finetune"], ("atomlab-tiny", "sw-ge")
+    assert (lab.session.model, lab.session.data) == pair and panel.hub.client.levels(*pair)[0] == "CHGNet 0.3.0"
+    assert Client(lab.session.workspace).levels(*pair) == panel.hub.client.levels(*pair)
+    assert "knows Ge at another level of theory (CHGNet 0.3.0; sw-ge: Stillinger-Weber)" in panel.headline.value
+    assert (panel.strategy, panel.values()["learning_rate"]) == ("naive", RATES["atomlab-tiny", "naive"][0])
+    field = next(f for f in panel.form.fields if f["name"] == "learning_rate")
+    assert field["reason"].startswith(RATES["atomlab-tiny", "naive"][1]), "a number that nobody chose has its reason"
+    choose(lab, strategy="replay")
+    assert "learning_rate" not in panel.values(), "measured for one strategy only"
+    choose(lab)
+    lab.hub.client.levels = lambda model, data: ("Stillinger-Weber", "Stillinger-Weber")
+    lab.session.dispatch("model", model="si-base")
+    assert "level of theory" not in panel.headline.value and "learning_rate" not in panel.values()
+
+
+def test_the_base_is_mapped_among_its_own_data_where_it_knows_the_elements(lab: Lab) -> None:
+    panel = lab.panels["map"]
+    lab.session.dispatch("tab", tab="map")
+    assert panel.values() == {"model": "atomlab-tiny", "train": "atomlab-tiny-set", "test": "sw-ge"}
+    assert "among <b>atomlab-tiny-set</b>" in panel.headline.value
+    lab.hub.client.elements = lambda model: (14,)
+    lab.session.dispatch("model", model="si-base")
+    assert panel.values() == {"model": "si-base", "train": "sw-ge"}
 
 
 def test_a_probes_warning_is_a_warning_and_the_plan_is_one_click_away(lab: Lab) -> None:

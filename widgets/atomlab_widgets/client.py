@@ -5,6 +5,8 @@ Nothing is computed here: a run goes to the workspace's warm worker (another pro
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,3 +102,19 @@ class Client:
         about = header(model).get("metadata", {})
         named = (about.get("set") or {}).get("name") or about.get("data")
         return named if isinstance(named, str) and named in self.datasets() else None
+
+    def levels(self, model: str, data: str) -> tuple[str, str]:
+        """Levels of theory in short (CHGNet 0.3.0): of a model and an embedded data set; "" where it is not told."""
+        from atomlab.checkpoint import header
+        from atomlab.data import embedded_names
+
+        cards = [header(model).get("potential", {}).get("card", {})]
+        path = embedded_names().get(data)
+        cards.append(json.loads(path.with_name(f"{data}.json").read_text(encoding="utf-8")) if path else {})
+        first, second = (in_short(str(card.get("level_of_theory", "unknown"))) for card in cards)
+        return first, second
+
+
+def in_short(level: str) -> str:
+    """A level of theory without what follows in brackets, after a comma or a plus; "" for an unknown one."""
+    return "" if level == "unknown" else re.split(r" \(|,| \+ ", level)[0]

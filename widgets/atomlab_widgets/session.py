@@ -17,6 +17,8 @@ from typing import Any
 from traitlets import Any as AnyTrait
 from traitlets import HasTraits
 
+from atomlab.checkpoint import FIRST
+
 SESSION_FILE = ".lab-session.json"
 TABS = ("data", "finetune", "md", "map", "runs", "check")
 
@@ -46,7 +48,7 @@ class Message:
 class State:
     """Everything that two panels must agree on."""
 
-    model: str = "si-base"
+    model: str = FIRST
     data: str = "sw-ge"
     tab: str = "data"
     selection: Selection = Selection()

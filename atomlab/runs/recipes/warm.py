@@ -13,8 +13,6 @@ from . import finetune, md
 
 __all__ = ["practise", "warm"]
 
-FIRST = "si-base"  # the model that the Lab opens with
-
 
 def warm() -> None:
     """Import the first tasks, and take one step of everything with the model that the Lab opens with.
@@ -24,7 +22,7 @@ def warm() -> None:
     """
     assert finetune.run
     assert md.run
-    practise(checkpoint.load(FIRST, dtype="float32"))
+    practise(checkpoint.load(checkpoint.FIRST, dtype="float32"))
 
 
 def practise(potential: Potential) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import ipywidgets
 
+from atomlab.errors import AtomLabError
+
 from ..action import button, html, words
 from ..form import Look, sentence
 from ..frames import SYMBOLS
@@ -14,7 +16,7 @@ from ..markup import cards, safe
 from ..runlog import RunView
 from .dataset_words import suggested_split
 from .finetune_picture import FinetunePictures
-from .strategies import HINTS, LABELS, OWN, TITLES, WORDS, folds, foreign, missing
+from .strategies import HINTS, LABELS, OWN, RATES, TITLES, WORDS, folds, foreign, missing
 
 
 class FinetunePanel(FinetunePictures):
@@ -27,6 +29,7 @@ class FinetunePanel(FinetunePictures):
 
     def build(self) -> list[ipywidgets.Widget]:
         self.cards = html("")
+        self._levels: dict[tuple[str, str], tuple[str, str]] = {}
         self.form = self.make_form()
         self.unfolded = False
         self.build_picture()
@@ -69,12 +72,34 @@ class FinetunePanel(FinetunePictures):
             found["replay"] = (ground, f"{model} has learned from it")
         if new:
             found["strategy"] = ("transfer", f"{model} has never seen {' and '.join(new)}")
+        elif other := self._other_level():
+            found["strategy"] = ("naive", other)
+        own = self.session.settings.get(self.id, {}).get("strategy")
+        if rate := RATES.get((model, own or found.get("strategy", ("naive", ""))[0])):
+            found["learning_rate"] = rate
         found |= suggested_split(self.session.data, len(self.hub.source))
         found["scratch_twin"] = (True, "Seen beside it, the run from scratch shows what the base is worth")
         return found
 
     def _new_elements(self) -> list[str]:
         return [SYMBOLS[z] for z in self.hub.unknown_elements()]
+
+    def _other_level(self) -> str:
+        """A sentence where the base has learned another level of theory than the data set is of."""
+        names, source = (self.session.model, self.session.data), self.hub.source
+        if names not in self._levels:
+            try:
+                self._levels[names] = self.hub.client.levels(*names)
+            except (AtomLabError, OSError):  # said when a run is started with it
+                self._levels[names] = ("", "")
+        theirs, ours = self._levels[names]
+        if not (theirs and ours) or theirs == ours or source.dataset is None or not self.hub.known_elements():
+            return ""
+        known = " and ".join(SYMBOLS[z] for z in source.dataset.elements)
+        return (
+            f"{short(names[0])} knows {known} at another level of theory ({theirs}; {short(names[1])}: {ours}): its "
+            "errors begin high, and the energies of single atoms (E0) are fitted anew"
+        )
 
     # --- words and buttons -------------------------------------------------------------------------------------------
     def draw(self) -> None:
@@ -142,6 +167,9 @@ class FinetunePanel(FinetunePictures):
         reasons, values = run.log.plan["reasons"], run.log.plan["values"]
         if "learning_rate" in reasons:
             value, why = f"{values.get('learning_rate', '')}", str(reasons["learning_rate"])
+            given = RATES.get((short(str(run.spec.get("model", ""))), run.spec.get("strategy", "naive")))
+            if given and given[0] == values.get("learning_rate"):  # nobody has set it: it was suggested
+                return f"learning rate {value}: {given[1][0].lower()}{given[1][1:]}."
             return f"learning rate {why if value and value in why else f'{value}, {why}'}"
         return f"{short(str(run.spec.get('model', '')))} learns from {short(str(run.spec.get('data', '')))}"
 

@@ -19,6 +19,7 @@ EMPTY = (
     "The curves appear here: solid for training, dots for validation, dashes for the base model, light grey for the "
     "run from scratch."
 )
+HIGH = 10.0  # eV/Å, eV/atom: from here on (random weights) thousandths say nothing
 HALVES = ([0.0, 0.42], [0.58, 1.0])  # of the width, where two pictures stand side by side
 
 
@@ -70,7 +71,7 @@ class FinetunePictures(Panel):
         elif drawn != "plan":
             name, unit, _ = SHOWN[drawn]
             traces = curves(runs, drawn, self.hub.dark, self.along)
-            self._set(traces, x, [(f"{name} ({unit})" if unit else name, self.log)])
+            self._set(traces, x, [(f"{name} ({unit})" if unit else name, self.log)], ceiling(runs, drawn))
         self.now.value = self._words(drawn, runs)
 
     def _chips(self, drawn: str, runs: list[RunView]) -> None:
@@ -92,10 +93,11 @@ class FinetunePictures(Panel):
             button("log", "log scale", on=self.log) if drawn in SHOWN else None,
         )
 
-    def _set(self, traces: list[dict], x: str, axes: list[tuple[str, bool]]) -> None:
+    def _set(self, traces: list[dict], x: str, axes: list[tuple[str, bool]], highest: float | None = None) -> None:
         """Bring the figure's traces to these: the same ones are updated in place, so that nothing jumps.
 
-        axes: title of the y axis, and whether it is logarithmic, of one picture or of two side by side.
+        axes: title of the y axis, and whether it is logarithmic, of one picture or of two side by side. highest: where
+        the first ends at the latest.
         """
         fig = self.fig
         with fig.batch_update():
@@ -113,6 +115,7 @@ class FinetunePictures(Panel):
                     if "text" in new:
                         old.text = new["text"]
             self._set_axes(x, axes)
+            _give(self.fig.layout.yaxis.autorangeoptions, clipmax=highest)
 
     def _set_axes(self, x: str, axes: list[tuple[str, bool]]) -> None:
         layout, two = self.fig.layout, len(axes) > 1
@@ -173,6 +176,14 @@ class FinetunePictures(Panel):
         return True
 
 
+def ceiling(runs: list[RunView], name: str) -> float | None:
+    """Ten times the largest error of a base: random weights may begin a thousand times higher, which would leave the
+    curves that matter a few pixels. None: no base has told this one."""
+    errors = [run.log.base.get(name, NAN) for run in runs]
+    known = [error for error in errors if np.isfinite(error)]
+    return 10 * max(known) if known else None
+
+
 def _give(part: Any, **values: Any) -> None:
     """Set only what differs: each change of a layout is a message to the page."""
     for name, value in values.items():
@@ -199,8 +210,10 @@ def numbers(run: RunView) -> str:
 
     def both(arm: str) -> str:
         force, energy = last(arm, "forces_rmse"), last(arm, "energy_rmse")
-        words = [f"{force:.3f} eV/Å"] if np.isfinite(force) else []
-        return " and ".join(words + ([f"{1000 * energy:.1f} meV/atom"] if np.isfinite(energy) else []))
+        words = [f"{force:.3f} eV/Å" if force < HIGH else f"{force:.0f} eV/Å"] if np.isfinite(force) else []
+        if np.isfinite(energy):
+            words.append(f"{1000 * energy:.1f} meV/atom" if energy < HIGH else f"{energy:.0f} eV/atom")
+        return " and ".join(words)
 
     base = run.log.base.get("forces_rmse", NAN)
     parts = [

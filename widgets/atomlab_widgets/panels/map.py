@@ -70,12 +70,17 @@ class MapPanel(Panel):
 
     # --- words and buttons -------------------------------------------------------------------------------------------
     def values(self) -> dict[str, Any]:
-        """The map that the button would make: what the newest model learned from, its other frames, the newest MD."""
+        """The map that the button would make: what the newest model learned from, its other frames, the newest MD.
+
+        Of a base that knows the elements, and whose own data are at hand: the data set among those.
+        """
         trained = next((r for r in self.book.of("finetune", "train") if (r.path / "best.safetensors").is_file()), None)
         values = {"model": self.session.model, "train": self.session.data}
         if trained is not None and (trained.path / "split.json").is_file():
             parts = f"{trained.path}#"
             values = {"model": str(trained.path), "train": parts + "train", "test": parts + "valid"}
+        elif (ground := self.hub.ground()) and ground != self.session.data and not self.hub.unknown_elements():
+            values |= {"train": ground, "test": self.session.data}
         moved = (r for r in self.book.of("md") if len(self.hub.trajectory(r)))
         md = next(moved, None)
         return values | ({"md": str(md.path)} if md is not None else {})
@@ -83,11 +88,12 @@ class MapPanel(Panel):
     def draw(self) -> None:
         data, run, values = self.hub.map(), self.run, self.values()
         md = f" and the MD {short(values['md'])}" if "md" in values else ""
+        among = f" among <b>{safe(values['train'])}</b>" if values.get("test") == self.session.data else ""
         self.headline.value = (
             told(data)
             if data is not None
-            else f"Every atom with its neighbours becomes a point: <b>{safe(short(self.session.data) + md)}</b>, "
-            f"as <b>{safe(short(values['model']))}</b> sees them."
+            else f"Every atom with its neighbours becomes a point: <b>{safe(short(self.session.data) + md)}</b>"
+            f"{among}, as <b>{safe(short(values['model']))}</b> sees them."
         )
         self._buttons(run, data, values)
         self.note.value = self.progress(run) if run is not None and run.state != "done" else ""
