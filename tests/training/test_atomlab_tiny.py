@@ -34,6 +34,9 @@ def items(recipe):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "ELEMENTS", FEW)
         patch.setattr(recipe, "PEROVSKITES", (("Na",), ("Si",), ("Cl",)))
+        patch.setattr(recipe, "COVALENT", ("H", "C", "Si", "Cl"))
+        for name in ("HEAPS", "COVALENT_HEAPS", "ALLOYS"):
+            patch.setattr(recipe, name, 60)
         yield list(recipe.items(dict.fromkeys((f"{p}-{f}" for f, p in recipe.crystals()), 1.0)))
 
 
@@ -44,10 +47,11 @@ def test_kinds_and_elements(recipe, items) -> None:
     kinds = Counter(item.kind for item in items)
     assert set(kinds) == {
         "atom", "dimer", "molecule", "slab", "random", "cluster", "strained", "compressed", "expanded", "rattled",
-        "vacancy",
+        "vacancy", "squeezed", "swapped", "alloy",
     }  # fmt: skip
     assert kinds["atom"] == len(FEW)
-    assert len({item.group for item in items if item.kind == "dimer"}) == len(FEW) * (len(FEW) + 1) // 2
+    pairs = {item.text.split(",")[0] for item in items if item.kind == "dimer"}
+    assert len(pairs) == len(FEW) * (len(FEW) + 1) // 2
 
 
 def test_structures_are_what_their_text_says(recipe, items) -> None:
@@ -56,11 +60,32 @@ def test_structures_are_what_their_text_says(recipe, items) -> None:
         atoms, again = item.build(), item.build()
         np.testing.assert_array_equal(atoms.positions, again.positions)
         assert set(atoms.symbols) <= set(FEW) and atoms.info["group"] == item.group
-        assert atoms.pbc.all() == (item.kind not in ("atom", "dimer", "molecule", "slab", "cluster"))
+        assert atoms.pbc.all() == (item.kind not in ("atom", "dimer", "molecule", "swapped", "slab", "cluster"))
     strained = next(item for item in items if item.kind == "strained" and item.family == "fcc").build()
     assert len(strained) == 1
     vacancy = next(item for item in items if item.kind == "vacancy" and item.family == "fcc").build()
     assert len(vacancy) == 7
+
+
+def test_own_kinds_are_what_their_text_says(recipe) -> None:
+    def built(text: str):
+        return recipe.Item(text, "kind", "family", "group").build()
+
+    swapped = built("swapped CH4 C:Si H:Cl 1.0000 0.000 5")
+    assert swapped.get_chemical_formula() == "Cl4Si"
+    bonds = swapped.get_all_distances()[0, 1:] / nearest_distance(14, 17)
+    np.testing.assert_allclose(bonds, 1.087 / nearest_distance(6, 1), rtol=0.01)  # CH4's bond by its touching distance
+    alloy = built("alloy fcc Cu Ni Mo 1.0000 0.000 7")
+    assert len(alloy) == 4 and set(alloy.symbols) == {"Cu", "Ni", "Mo"} and alloy.pbc.all()
+    d = alloy.get_all_distances(mic=True)
+    mean = sum(nearest_distance(z, z) for z in alloy.numbers) / 4
+    assert d[d > 0.1].min() == pytest.approx(mean, rel=0.12)  # strained by up to 5 % in each component
+
+
+def test_molecules_of_one_formula_stay_together(items) -> None:
+    """A swapped molecule that is another one of the set is in its group."""
+    molecules = {item.group for item in items if item.kind == "molecule"}
+    assert molecules & {item.group for item in items if item.kind == "swapped"}
 
 
 def test_a_scale_of_one_lets_pairs_touch(recipe) -> None:

@@ -1,7 +1,7 @@
 """Make the embedded model atomlab-tiny: structures, labels, training, errors, health; README.md says what each step is.
 
     python tests/reproduce/atomlab_tiny/run.py                                     measure what is shipped (a minute)
-    python tests/reproduce/atomlab_tiny/run.py --work DIRECTORY --steps label,divide,train,second,measure,ship
+    python tests/reproduce/atomlab_tiny/run.py --work DIRECTORY --steps label,divide,train,measure,ship
 
 A step leaves its files in DIRECTORY, so that the next can be called by itself and a stopped one goes on. Only `label`
 needs the parity environment (`make parity` makes it).
@@ -33,10 +33,11 @@ from atomlab.training import table
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 NAME, SET = "atomlab-tiny", "atomlab-tiny-set"
-SPECS = {"train": checkpoint.EMBEDDED / f"{NAME}.yaml", "second": checkpoint.EMBEDDED / f"{NAME}-second.yaml"}
+SPEC = checkpoint.EMBEDDED / f"{NAME}.yaml"
 PARITY = ROOT / ".venv-parity" / "bin" / "python"
-STEPS = ("label", "divide", "train", "second", "measure", "ship")
-SHARES = {"valid": 0.04, "test": 0.08}
+STEPS = ("label", "divide", "train", "measure", "ship")
+SHARES = {"valid": 0.02, "test": 0.05}
+MAIN = ("energy", "forces")
 SHIPPED = 500  # structures of the set that is shipped with the model
 
 
@@ -46,38 +47,20 @@ def label(work: Path) -> None:
 
 
 def divide(work: Path) -> None:
-    """train, valid and test: a crystal (composition and prototype) with all its disturbances is in one of them.
-
-    second: train, and the squeezed structures of what is neither in valid nor in test.
-    """
+    """train, valid and test: what has one group (a crystal of several elements with all its disturbances, a molecule's
+    formula, a heap) is in one of them."""
     whole = atomlab.read(sorted(work.glob("labelled-*.extxyz.gz")))
     parts = whole.split(by="group", stratify="family", **SHARES)
     for name in ("train", "valid", "test"):
         parts[name].write(work / f"{name}.extxyz.gz")
-    held_out = {*parts.valid.info("group"), *parts.test.info("group")}
-    squeezed = atomlab.read(work / "squeezed.extxyz.gz")
-    rows = [k for k, group in enumerate(squeezed.info("group")) if group not in held_out]
-    (parts.train + squeezed[rows]).write(work / "second.extxyz.gz")
-    print(*parts.reasons, f"{len(rows)} squeezed structures for the second stage.", sep="\n")
+    print(*parts.reasons, sep="\n")
 
 
 def train(work: Path) -> None:
-    """run/: the first stage, from random weights."""
-    given = {"data": str(work / "train.extxyz.gz"), "valid_data": str(work / "valid.extxyz.gz")}
-    _run("train", work, work / "run", **given)
-
-
-def second(work: Path) -> None:
-    """second/: the second stage, from the first one's best weights. Its last weights (averaged) are kept: a validation
-    set without squeezed structures would choose the first ones."""
-    given = {"model": str(work / "run" / "best.safetensors"), "data": str(work / "second.extxyz.gz")}
-    _run("second", work, work / "second", **given)
-
-
-def _run(stage: str, work: Path, run: Path, **given: str) -> None:
-    """The run of an embedded spec on these files. One that was stopped goes on, and so does one whose `epochs` have
-    been raised: the state is taken up, the schedule is the new one's."""
-    spec = yaml.safe_load(SPECS[stage].read_text()) | given | {"e0": energies()}
+    """run/: from random weights. A run that was stopped goes on, and so does one whose `epochs` have been raised: the
+    state is taken up, the schedule is the new one's."""
+    given = {"data": str(work / "train.extxyz.gz"), "valid_data": str(work / "valid.extxyz.gz"), "e0": energies()}
+    spec, run = yaml.safe_load(SPEC.read_text()) | given, work / "run"
     if not (run / "spec.yaml").exists():
         atomlab.run(spec, directory=run)
         return
@@ -93,20 +76,36 @@ def energies() -> dict[str, float]:
 
 def measure(work: Path) -> None:
     """measured.json: errors by kind of structure on the test set, and health."""
-    potential = atomlab.load(work / "second", device="cpu")
-    test, learned = (atomlab.read(work / f"{name}.extxyz.gz") for name in ("test", "second"))
+    potential = atomlab.load(work / "run", device="cpu")
+    test, learned = (atomlab.read(work / f"{name}.extxyz.gz") for name in ("test", "train"))
     told = {
         **measured(potential, test),
         "wide": wide(potential),
         "data": {"structures": len(learned), "atoms": int(learned.sizes.sum()), "hash": learned.hash()},
-        "seconds": {name: _seconds(work / folder) for name, folder in (("train", "run"), ("second", "second"))},
-        "specs": {name: yaml.safe_load(path.read_text()) for name, path in SPECS.items()},
+        "seconds": round(atomlab.attach(work / "run").result().metrics["seconds"]),
+        "spec": yaml.safe_load(SPEC.read_text()),
     }
     (work / "measured.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
-def _seconds(run: Path) -> int:
-    return round(atomlab.attach(run).result().metrics["seconds"])
+def compare(work: Path, other: Path, learned: Iterable[Path]) -> None:
+    """Another model's errors beside this one's in measured.json, on those structures of the test set (by the text that
+    made them) that it has not learned from either."""
+    test, known = atomlab.read(work / "test.extxyz.gz"), {*atomlab.read(list(learned)).info("made_by")}
+    both = test[[k for k, text in enumerate(test.info("made_by")) if text not in known]]
+    told = {
+        name: _short(atomlab.evaluate(atomlab.load(path, device="cpu"), both).errors())
+        for name, path in (("this", work / "run"), ("other", other))
+    }
+    for kind, here in told["this"]["forces"]["per_kind"].items():
+        pairs = [(told["other"][of]["per_kind"][kind]["mae"], told["this"][of]["per_kind"][kind]["mae"]) for of in MAIN]
+        print(
+            f"{kind:<12} {here['labels']:>6} forces" + "".join(f"  {1e3 * a:7.1f} -> {1e3 * b:7.1f}" for a, b in pairs)
+        )
+    path = work / "measured.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"compared": {"frames": len(both), **told}}, indent=1) + "\n"
+    )
 
 
 def measured(potential: Any, data: Dataset) -> dict[str, Any]:
@@ -114,15 +113,11 @@ def measured(potential: Any, data: Dataset) -> dict[str, Any]:
     found = atomlab.evaluate(potential, data)
     errors = found.errors()
     print(f"{len(data)} structures of {data.name}\n{table(errors)}")
-    short = {
-        name: _two(values) | {"per_kind": {k: _two(v) for k, v in values["per_config_type"].items()}}
-        for name, values in errors.items()
-    }
     findings = list(health(potential))
     for finding in findings:
         print(f"{finding.status:<12} {finding.name:<22} {finding.text}")
     return {
-        "errors": {"frames": len(data), "units": "eV/atom, eV/Å, eV/Å^3", **short},
+        "errors": {"frames": len(data), "units": "eV/atom, eV/Å, eV/Å^3", **_short(errors)},
         "health": {finding.name: [finding.status, finding.text] for finding in findings},
     }
 
@@ -136,6 +131,13 @@ def wide(potential: Any) -> dict[str, Any]:
     return {"dimers": pairs.text, "compression": holes}
 
 
+def _short(errors: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _two(values) | {"per_kind": {k: _two(v) for k, v in values["per_config_type"].items()}}
+        for name, values in errors.items()
+    }
+
+
 def _two(values: dict[str, Any]) -> dict[str, float]:
     return {key: float(f"{values[key]:.4g}") for key in ("mae", "rmse")} | {"labels": values["count"]}
 
@@ -146,7 +148,7 @@ def ship(work: Path) -> None:
     failed = [name for name, (status, _) in told["health"].items() if status == "fail"]
     if failed:
         raise SystemExit(f"Not shipped: the health check fails in {', '.join(failed)}.")
-    potential = atomlab.load(work / "second", device="cpu")
+    potential = atomlab.load(work / "run", device="cpu")
     frames = told["errors"]
     potential.card = replace(
         potential.card,
@@ -157,12 +159,12 @@ def ship(work: Path) -> None:
         reference="Deng et al., Nat. Mach. Intell. 5 (2023) 1031 (the teacher)",
         contains={**potential.card.contains, "d3": "no"},
         description=f"A small MACE of {len(potential.card.elements)} elements that learned from CHGNet on crystals, "
-        "surfaces, molecules, dimers and random heaps: to try things with, not for science. On "
-        f"{frames['frames']} structures of crystals and molecules that it has not seen: forces "
+        "surfaces, molecules, dimers, alloys and random heaps: to try things with, not for science. On "
+        f"{frames['frames']} structures that it has not seen: forces "
         f"{1e3 * frames['forces']['mae']:.0f} meV/Å, energy {1e3 * frames['energy']['mae']:.0f} meV/atom (MAE). Holes "
         f"remain under compression to 0.6 of the length: {', '.join(told['wide']['compression']) or 'none'}.",
     )
-    small = _chosen(potential, atomlab.read(work / "second.extxyz.gz"))
+    small = _chosen(potential, atomlab.read(work / "train.extxyz.gz"))
     path = small.write(checkpoint.EMBEDDED / f"{SET}.extxyz.gz")
     shipped = atomlab.read(path)
     errors = {name: _two(values) for name, values in atomlab.evaluate(potential, shipped).errors().items()}
@@ -200,7 +202,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", type=Path, help="where the steps keep their files")
     parser.add_argument("--steps", default=",".join(STEPS), help="by default all, in this order")
+    parser.add_argument("--against", type=Path, help="measure: another model, for comparison")
+    parser.add_argument("--learned", type=Path, nargs="+", help="files with all that the other model has learned from")
     chosen = parser.parse_args(None if arguments is None else list(arguments))
+    if chosen.against and not chosen.learned:
+        parser.error("--against needs --learned: what the other model has learned from is no test of it")
     torch.set_num_threads(1)
     if chosen.work is None:
         if NAME not in checkpoint.embedded():
@@ -214,6 +220,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
             raise SystemExit(f"There is no step '{step}', but {', '.join(STEPS)}.")
         print(f"== {step}", flush=True)
         globals()[step](chosen.work.absolute())
+        if step == "measure" and chosen.against:
+            compare(chosen.work, chosen.against, chosen.learned)
 
 
 if __name__ == "__main__":

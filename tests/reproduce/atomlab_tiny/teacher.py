@@ -11,7 +11,7 @@ import argparse
 import json
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from ase.neighborlist import neighbor_list
 from chgnet.model import CHGNet
 from pymatgen.io.ase import AseAtomsAdaptor
 
+import atomlab
 from atomlab.build import build
 from atomlab.corrections.zbl import ZBL
 from atomlab.data import Dataset
@@ -82,10 +83,12 @@ def _boxed(atoms: Atoms) -> Atoms:
     return boxed
 
 
-def volumes(teacher: Teacher) -> dict[str, float]:
-    """By 'prototype-formula': the lattice constant of lowest energy, by `structures.touching`."""
-    found = {}
+def volumes(teacher: Teacher, known: Mapping[str, float]) -> dict[str, float]:
+    """By 'prototype-formula': the lattice constant of lowest energy, by `structures.touching`; but for those known."""
+    found = dict(known)
     for formula, prototype in structures.crystals():
+        if f"{prototype}-{formula}" in known:
+            continue
         frames = [structure(structures.guess(formula, prototype, s), _no_file) for s in structures.SCALES]
         energies = teacher.energies(frames)
         best = int(np.clip(np.argmin(energies), 1, len(frames) - 2))
@@ -97,12 +100,19 @@ def volumes(teacher: Teacher) -> dict[str, float]:
     return found
 
 
-def labelled(teacher: Teacher, everything: Sequence[structures.Item], energies: dict[str, float]) -> Iterator[Atoms]:
-    """Those of the structures that the teacher can tell something about."""
-    waiting, left, began, done = [], {"without neighbours": 0, "forces": 0, "energy": 0}, time.monotonic(), 0
+def labelled(
+    teacher: Teacher, everything: Sequence[structures.Item], energies: dict[str, float], there: Mapping[str, Atoms]
+) -> Iterator[Atoms]:
+    """Those of the structures that the teacher can tell something about. there: by text, those labelled before."""
+    waiting, began, done = [], time.monotonic(), 0
+    left = {"too dense": 0, "without neighbours": 0, "forces": 0, "energy": 0}
     for k, item in enumerate(everything):
         atoms = item.build()
-        if item.kind == "atom":
+        if item.text in there and _same(atoms, before := there[item.text]):
+            yield _taken(atoms, before)
+        elif item.too_dense:
+            left["too dense"] += 1
+        elif item.kind == "atom":
             atoms.info[reference_key("energy")] = energies[str(atoms.symbols)]
             atoms.arrays[reference_key("forces")] = np.zeros((1, 3))
             yield atoms
@@ -121,8 +131,26 @@ def labelled(teacher: Teacher, everything: Sequence[structures.Item], energies: 
                     yield labelled
             waiting = []
             print(
-                f"{done} of {len(everything)} labelled, {time.monotonic() - began:.0f} s; left out: {left}", flush=True
+                f"{k + 1} of {len(everything)}, {done} labelled, {time.monotonic() - began:.0f} s; left out: {left}",
+                flush=True,
             )
+
+
+def _same(atoms: Atoms, before: Atoms) -> bool:
+    return (
+        np.array_equal(atoms.numbers, before.numbers)
+        and np.allclose(atoms.positions, before.positions, rtol=0, atol=2e-6)
+        and np.allclose(atoms.cell.array, before.cell.array, rtol=0, atol=2e-6)
+    )
+
+
+def _taken(atoms: Atoms, before: Atoms) -> Atoms:
+    """`atoms` with the labels that it got before."""
+    for name in ("energy", "stress"):
+        if reference_key(name) in before.info:
+            atoms.info[reference_key(name)] = before.info[reference_key(name)]
+    atoms.arrays[reference_key("forces")] = before.arrays[reference_key("forces")]
+    return atoms
 
 
 def _refused(atoms: Atoms, energies: dict[str, float]) -> str:
@@ -137,35 +165,41 @@ def _no_file(path: str) -> list[Atoms]:
 
 
 def main() -> None:
-    """prototypes.json beside this file (made if it is missing), and DIRECTORY/labelled-K.extxyz.gz."""
+    """What prototypes.json beside this file lacks, and DIRECTORY/labelled-K.extxyz.gz."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--part", default="0/1", help="0/2 and 1/2: each half of the structures, in two processes")
     parser.add_argument("--prototypes", type=Path, default=HERE / "prototypes.json")
+    parser.add_argument("--labelled", type=Path, nargs="*", default=[], help="files whose labels are taken over")
     chosen = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    teacher = Teacher()
-    if not chosen.prototypes.exists():
-        told = {
-            "teacher": "CHGNet 0.3.0",
-            "e0": {element: round(teacher.isolated(element), 6) for element in structures.ELEMENTS},
-            "composition_model": {element: round(teacher.composition(element), 6) for element in structures.ELEMENTS},
-            "scales": volumes(teacher),
-        }
-        chosen.prototypes.write_text(json.dumps(told, indent=0) + "\n")
-    known = json.loads(chosen.prototypes.read_text())
     part, parts = map(int, chosen.part.split("/"))
-    sets = {f"labelled-{part}": list(structures.items(known["scales"]))[part::parts]}
-    if part == 0:
-        sets["squeezed"] = list(structures.squeezed(known["scales"]))
-    for name, wanted in sets.items():
-        path = chosen.directory / f"{name}.extxyz.gz"
-        if path.exists():
-            print(f"{path} is there already")
-            continue
-        frames = list(labelled(teacher, wanted, known["e0"]))
-        print(Dataset(frames, "tiny").write(path), len(frames))
+    path = chosen.directory / f"labelled-{part}.extxyz.gz"
+    if path.exists():
+        print(f"{path} is there already")
+        return
+    teacher = Teacher()
+    known = _prototypes(teacher, chosen.prototypes)
+    there = {a.info["made_by"]: a for a in (atomlab.read(chosen.labelled) if chosen.labelled else ())}
+    wanted = list(structures.items(known["scales"]))[part::parts]
+    frames = list(labelled(teacher, wanted, known["e0"], there))
+    print(Dataset(frames, "tiny").write(path), len(frames))
+
+
+def _prototypes(teacher: Teacher, path: Path) -> dict:
+    """E0 and lattice constants as the file has them; what it lacks is asked of the teacher and written."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    told = {
+        "teacher": "CHGNet 0.3.0",
+        "e0": known.get("e0") or {e: round(teacher.isolated(e), 6) for e in structures.ELEMENTS},
+        "composition_model": known.get("composition_model")
+        or {e: round(teacher.composition(e), 6) for e in structures.ELEMENTS},
+        "scales": volumes(teacher, known.get("scales", {})),
+    }
+    if told != known:
+        path.write_text(json.dumps(told, indent=0) + "\n")
+    return told
 
 
 if __name__ == "__main__":
