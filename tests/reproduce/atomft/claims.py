@@ -96,7 +96,7 @@ CLAIMS = [
     ("narrow domain, test", "0.829 and 0.768 meV/atom", _error("test")),
     ("the same, base by AtomFT", "9.07 -> 1.83 meV/atom along a run: 5.0 times", _ratio),
     (
-        "domain left out (the base's own, other frames: nothing but the bound of 100 meV/atom holds the correction there)",
+        "domain left out (the base's own, other frames; there only its bound of 100 meV/atom holds the correction)",
         "similar to the base",
         _error("elsewhere"),
     ),
