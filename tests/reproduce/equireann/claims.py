@@ -8,6 +8,11 @@ TITLE = "EquiREANN on cumulenes (Wu, Xia, Zhang, Jiang)"
 KINDS = {"reann": "REANN", "equireann": "EquiREANN"}
 
 
+def _barrier(row: dict) -> str:
+    v = row["values"]
+    return f"{round(v['barrier_eV'], 2) + 0.0:.2f} of {v['reference_barrier_eV']:.2f} eV"  # no -0.00
+
+
 def _share(molecule: str, cutoff: float, rounds: int):
     """Both models' share of the reference's barrier."""
 
@@ -16,8 +21,7 @@ def _share(molecule: str, cutoff: float, rounds: int):
         for kind, name in KINDS.items():
             row = rows.get(f"{molecule}-{cutoff:g}-T{rounds}-{kind}")
             if row:
-                v = row["values"]
-                parts.append(f"{name} {v['barrier_eV']:.2f} of {v['reference_barrier_eV']:.2f} eV")
+                parts.append(f"{name} {_barrier(row)}")
         return ", ".join(parts) if parts else None
 
     return ours
@@ -27,8 +31,7 @@ def _longer(molecule: str, cutoff: float, rounds: int, kind: str):
     """The share of the barrier with four times as many steps."""
 
     def ours(rows: dict[str, dict]) -> str:
-        v = rows[f"long-{molecule}-{cutoff:g}-T{rounds}-{kind}"]["values"]
-        return f"{KINDS[kind]} {v['barrier_eV']:.2f} of {v['reference_barrier_eV']:.2f} eV"
+        return f"{KINDS[kind]} {_barrier(rows[f'long-{molecule}-{cutoff:g}-T{rounds}-{kind}'])}"
 
     return ours
 
@@ -46,8 +49,7 @@ def _seen(rows: dict[str, dict]) -> str:
 
 
 def _by_heart(rows: dict[str, dict]) -> str:
-    v = rows["heart-c5h4-3-1-equireann"]["values"]
-    return f"EquiREANN {v['barrier_eV']:.2f} of {v['reference_barrier_eV']:.2f} eV"
+    return f"EquiREANN {_barrier(rows['heart-c5h4-3-1-equireann'])}"
 
 
 def _epoch(rows: dict[str, dict]) -> str:
@@ -73,8 +75,8 @@ CLAIMS = [
     ("barrier of C7H4, the same", "REANN approximate, EquiREANN right", _share("c7h4", 6.0, 2)),
     ("barrier of C9H4, the same", "REANN constant, EquiREANN right", _share("c9h4", 6.0, 2)),
     (
-        "what a quarter turn does to the densities before training, by their spread over the geometries (the training "
-        "set holds as many at every angle): what is small takes long to be found",
+        "what a quarter turn does to the densities before training, by their spread over the geometries (there "
+        "are as many at every angle): what is small takes many steps to be found",
         "no such number",
         _seen,
     ),
