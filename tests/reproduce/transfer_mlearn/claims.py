@@ -137,26 +137,26 @@ def _melting(kind: str) -> Callable[[Rows], str]:
     """What most of the energies' error is, which the forces do not tell."""
 
     def ours(rows: Rows) -> str:
-        labels, errors = (rows[f"{kind}-melting"]["values"][k] for k in ("labels_eV_atom", "errors_eV_atom"))
-
-        def one(n: int) -> str:
-            found = {arm: 1000.0 * np.array(errors[f"{arm}-{n}"]) for arm in ("scratch", "transfer")}
-            return f"{n}: " + " -> ".join(f"{e.mean():+.0f} ± {e.std():.0f}" for e in found.values())
-
-        words = [f"Si, of {1000 * labels['silicon']:.0f}: {1000 * errors['silicon'][0]:+.0f}"]
-        words += [f"Ge, of {1000 * labels['germanium']:.0f}, scratch -> transfer:"]
-        counts = [n for n in _counts(rows, kind) if all(f"{arm}-{n}" in errors for arm in ARMS)]
-        parts = [_share(rows, kind, n, arm, errors[f"{arm}-{n}"]) for n in counts for arm in ARMS if n > 1]
-        shares = np.concatenate(parts)
-        told = f"the energies' MAE with 10 and more is {shares.min():.2f} to {shares.max():.2f} of it"
-        return "<br>".join([*words, *map(one, counts), told])
+        found = {n: rows[f"{kind}-melting-{n}"]["values"] for n in PAPER["energy"] if f"{kind}-melting-{n}" in rows}
+        found = {n: v for n, v in found.items() if set(ARMS) <= set(v["errors_eV_atom"])}
+        if not found:
+            raise KeyError(kind)
+        any_one = next(iter(found.values()))
+        words = [f"Si: {1000 * any_one['errors_eV_atom']['silicon']:+.0f}"]
+        words += [f"Ge, of {1000 * any_one['label_eV_atom']:.0f}, scratch -> transfer:"]
+        shares = []
+        for n, v in found.items():
+            errors = {arm: 1000.0 * np.array(v["errors_eV_atom"][arm]) for arm in ("scratch", "transfer")}
+            words.append(f"{n}: " + " -> ".join(f"{e.mean():+.0f} ± {e.std():.0f}" for e in errors.values()))
+            if n > 1:
+                shares += [_errors(rows, kind, n, "energy")[arm] / np.abs(e) for arm, e in errors.items()]
+        if shares:
+            all_of_them = np.concatenate(shares)
+            least, most = all_of_them.min(), all_of_them.max()
+            words.append(f"the energies' MAE with 10 and more is {least:.2f} to {most:.2f} of it")
+        return "<br>".join(words)
 
     return ours
-
-
-def _share(rows: Rows, kind: str, count: int, arm: str, errors: list[float]) -> np.ndarray:
-    """The energies' MAE of each model by its error of the liquid above the crystal."""
-    return np.array([v[MAE["energy"][0]] for v in _of(rows, f"{kind}-{count}-{arm}").values()]) / np.abs(errors)
 
 
 def _whole(kind: str) -> Callable[[Rows], str]:

@@ -164,18 +164,17 @@ class Study:
             "training_seconds": metrics["seconds"],
         }
 
-    def melting(self, work) -> dict:
-        """How far each model is off in the energy of the liquid above the crystal (eV/atom), by arm and size.
+    def melting(self, models) -> dict:
+        """How far models are off in the energy of the liquid above the crystal (eV/atom), by arm.
 
         Forces alone are learned: only the way from one to the other tells a model of this difference.
         """
-        found = {"silicon": [_melting(self.base()[0], self.si_test)]}
-        for arm, count, seed, rate in work:
-            found.setdefault(f"{arm}-{count}", []).append(_melting(self.trained(arm, count, seed, rate)[0], self.test))
-        return {
-            "labels_eV_atom": {"silicon": found["silicon"][0][1], "germanium": found[f"{arm}-{count}"][0][1]},
-            "errors_eV_atom": {name: [ours - label for ours, label in pairs] for name, pairs in found.items()},
-        }
+        base, label = _melting(self.base()[0], self.si_test)
+        found = {"silicon": base - label}
+        for arm, *which in models:
+            ours, label = _melting(self.trained(arm, *which)[0], self.test)
+            found.setdefault(arm, []).append(ours - label)
+        return {"label_eV_atom": label, "errors_eV_atom": found}
 
     def dynamics(self, arm: str, count: int, seed: int, rate: float) -> dict:
         """Runs of the liquid from different velocities: how each ended, and the structure of those that are whole."""
@@ -243,12 +242,14 @@ def measured(study: Study, rows: Rows) -> None:
         rates[arm] = row["values"]["learning_rate"]
     work = [(arm, n, seed) for seed in range(scale["seeds"]) for n in scale["sizes"] for arm in ARMS]
     work += [("scratch", ALL, 0)] * (ALL not in scale["sizes"])
-    found = [
-        rows.measure(f"{kind}-{n}-{a}-{s}", lambda a=a, n=n, s=s: study.errors(a, n, s, rates[a]), s)
+    found = {
+        (a, n, s): rows.measure(f"{kind}-{n}-{a}-{s}", lambda a=a, n=n, s=s: study.errors(a, n, s, rates[a]), s)
         for a, n, s in work
-    ]
-    if None not in found:
-        rows.measure(f"{kind}-melting", lambda: study.melting([(a, n, s, rates[a]) for a, n, s in work]))
+    }
+    for count in dict.fromkeys(n for _, n, _ in work):
+        models = [(a, n, s, rates[a]) for a, n, s in work if n == count]
+        if all(found[model[:3]] for model in models):
+            rows.measure(f"{kind}-melting-{count}", lambda models=models: study.melting(models))
     for a, n, s in work:
         if n in (*scale["md_sizes"], ALL):
             rows.measure(f"{kind}-md-{n}-{a}-{s}", lambda a=a, n=n, s=s: study.dynamics(a, n, s, rates[a]), s)
