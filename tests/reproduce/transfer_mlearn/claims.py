@@ -79,7 +79,11 @@ def _gains(kind: str, what: str) -> Callable[[Rows], str]:
             note = f"; {idle} drew only structures without forces, from which nothing is learned" if idle else ""
             return f"{word} ({told} {MAE[what][1]}, {len(errors[0])} model{'s' * (len(errors[0]) > 1)}{note})"
 
-        return _lines(rows, kind, "", one)
+        text, alone = _lines(rows, kind, "", one), rows.get(f"{kind}-{REFERENCE}-scratch-0")
+        if alone and REFERENCE not in _counts(rows, kind):
+            error = 1000.0 * alone["values"][MAE[what][0]]
+            text += f"<br>{REFERENCE}: scratch alone {error:.1f} {MAE[what][1]}, in as many steps"
+        return text
 
     return ours
 
@@ -142,7 +146,7 @@ def _melting(kind: str) -> Callable[[Rows], str]:
         if not found:
             raise KeyError(kind)
         any_one = next(iter(found.values()))
-        words = [f"Si: {1000 * any_one['errors_eV_atom']['silicon']:+.0f}"]
+        words = [f"the base on Si: {1000 * any_one['errors_eV_atom']['silicon']:+.0f}"]
         words += [f"Ge, of {1000 * any_one['label_eV_atom']:.0f}, scratch -> transfer:"]
         shares = []
         for n, v in found.items():
@@ -168,7 +172,7 @@ def _whole(kind: str) -> Callable[[Rows], str]:
             words = f"{longest:g} ps"
             if n in WHOLE["scratch"]:  # as if runs were lost at a constant rate
                 share = (WHOLE["scratch"][n] / 100) ** (longest / 100)
-                words += f"; at the paper's rate scratch {share * sum(v['runs'] for v in found['scratch']):.1f}"
+                words += f"; scratch at the paper's rate: {share * sum(v['runs'] for v in found['scratch']):.1f}"
             return ", ".join(told) + f" ({words})"
 
         return _lines(rows, kind, "md-", one)
