@@ -242,11 +242,11 @@ def check_events(writer: Writer, pause: float = 0.0, asked: Any = None) -> bool:
     return True
 
 
-def write_check(workspace: Path, model: str = "si-base") -> Path:
+def write_check(workspace: Path, model: str = FIRST) -> Path:
     """A finished health check of a model."""
     writer = Writer(workspace, {"kind": "check", "model": model})
     check_events(writer)
-    return writer.end(text="si-base: 4 of 5 checks passed or were not claimed; failed: continuity\n  pass  forces")
+    return writer.end(text=f"{model}: 4 of 5 checks passed or were not claimed; failed: continuity\n  pass  forces")
 
 
 class FakeClient:

@@ -36,7 +36,7 @@ def test_the_chip_opens_the_view_and_the_tab_goes_with_it(lab: Lab) -> None:
 def test_findings_are_shown_as_they_come(lab: Lab) -> None:
     panel = lab.panels["check"]
     lab.bar.click("health")
-    writer = Writer(lab.session.workspace, {"kind": "check", "model": "si-base"})
+    writer = Writer(lab.session.workspace, {"kind": "check", "model": "atomlab-tiny"})
     writer.event("finding", name="forces", status="pass", text="forces are <right>", value=1e-9, limit=1e-5, curve={})
     writer.event("progress", done=1, total=13, unit="check", left_s=None, text="forces")
     until(lab, lambda: panel.table.count == 1)
@@ -58,7 +58,7 @@ def test_one_press_one_check_and_a_result_for_the_sessions_model_only(lab: Lab) 
     panel.buttons.click("start")
     panel.buttons.click("start")
     until(lab, lambda: panel.run is not None and panel.run.state == "done")
-    assert lab.hub.client.started == [("check", {"model": "si-base"})]
+    assert lab.hub.client.started == [("check", {"model": "atomlab-tiny"})]
     assert panel.headline.value.endswith("3 passed, 1 failed, 1 not claimed.")
     assert "✗ 1" in next(i for i in lab.bar.items if i["id"] == "health")["label"]
     assert panel.badge() == ("✗ 1", "failed")
@@ -68,7 +68,7 @@ def test_one_press_one_check_and_a_result_for_the_sessions_model_only(lab: Lab) 
     assert panel.values()["model"] == "other.safetensors" and "primary" in [i["kind"] for i in panel.buttons.items]
     # opened from the runs, its model comes with it
     lab.panels["runs"].open(lab.hub.book.newest("check"))
-    assert lab.session.model == "si-base" and lab.session.tab == "check"
+    assert lab.session.model == "atomlab-tiny" and lab.session.tab == "check"
 
 
 def test_stopped_in_the_middle_keeps_what_was_found(lab: Lab) -> None:

@@ -164,8 +164,10 @@ def test_settings_are_values_with_unit_range_and_reason(lab: Lab) -> None:
     timestep = next(f for f in lab.panels["md"].form.fields if f["name"] == "timestep")
     assert (timestep["unit"], timestep["min"], timestep["max"], timestep["open_min"]) == ("fs", 0, 20, True)
     lab.session.dispatch("tab", tab="finetune")
-    strategy = next(f for f in lab.panels["finetune"].form.fields if f["name"] == "strategy")
-    assert strategy["default"] == "transfer" and "never seen Ge" in strategy["reason"]
+    for model, wanted, why in (("atomlab-tiny", "naive", "knows Ge"), ("si-base", "transfer", "never seen Ge")):
+        lab.session.dispatch("model", model=model)
+        strategy = next(f for f in lab.panels["finetune"].form.fields if f["name"] == "strategy")
+        assert strategy["default"] == wanted and why in strategy["reason"]
     lab.panels["md"].form.values = {"timestep": 9.0}
     assert "long for Ge" in lab.panels["md"].warning() and lab.session.settings["md"] == {"timestep": 9.0}
 
