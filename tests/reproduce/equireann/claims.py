@@ -93,7 +93,8 @@ def figure(rows: dict[str, dict], path: Path) -> None:
         axes.plot(v["angle"], v["reference_eV"], "k--", lw=1, label="GFN2-xTB")
         for kind, name in KINDS.items():
             v = found.get(kind, {"angle": [], "energy_eV": []})  # an empty line keeps its place in the legend
-            axes.plot(v["angle"], v["energy_eV"], colours[kind], label=name)
+            width = 3.0 if kind == "reann" else 1.5  # where both are constant, both are seen
+            axes.plot(v["angle"], v["energy_eV"], colours[kind], label=name, lw=width)
         molecule, cutoff, rounds = setting.split("-")
         axes.set(title=f"{molecule.upper()}, {cutoff} Å, {rounds[0]} = {rounds[1:]}", xlabel="dihedral angle (°)")
     picture.axes[0].set_ylabel("energy (eV)")
