@@ -155,8 +155,7 @@ def _melting(kind: str) -> Callable[[Rows], str]:
             if n > 1:
                 shares += [_errors(rows, kind, n, "energy")[arm] / np.abs(e) for arm, e in errors.items()]
         if shares:
-            all_of_them = np.concatenate(shares)
-            least, most = all_of_them.min(), all_of_them.max()
+            least, most = np.concatenate(shares).min(), np.concatenate(shares).max()
             words.append(f"the energies' MAE with 10 and more is {least:.2f} to {most:.2f} of it")
         return "<br>".join(words)
 
@@ -195,13 +194,15 @@ def _structure(kind: str, what: str) -> Callable[[Rows], str]:
     def ours(rows: Rows) -> str:
         def one(n: int) -> str:
             found = {arm: distances(rows, kind, n, arm, what) for arm in ARMS}
-            words = [
-                f"{a} {d.mean():.3f} ± {d.std():.3f}" if len(d) else f"{a}: no run whole" for a, d in found.items()
-            ]
+            words = [f"{a} {d.mean():.3f} ± {d.std():.3f}" if len(d) else f"{a}: none whole" for a, d in found.items()]
             if not all(map(len, found.values())):
                 return ", ".join(words)
             excess, spread = found["transfer"].mean() - found["scratch"].mean(), sum(d.std() for d in found.values())
-            note = "**negative transfer**" if excess > spread else "transfer further, within the spreads"
+            told = excess > spread and all(len(d) > 1 for d in found.values())
+            note = "**negative transfer**" if told else "transfer further, within the spreads or of one model"
+            reference = rows[f"{kind}-{REFERENCE}-scratch-0"]["values"][MAE["force"][0]]
+            if 1000.0 * reference > _errors(rows, kind, n, "force")["transfer"].mean():
+                note += ", from a reference with larger force errors than transfer's"
             return ", ".join(words) + f" ({note})" * (excess > 0)
 
         return _lines(rows, kind, "md-", one)
@@ -286,7 +287,9 @@ def _of_liquid(axes, rows: Rows, kind: str, key: str) -> None:
             continue
         x, y = found[0][axis], np.array([v[key] for v in found])
         colour = "k" if count == REFERENCE else COLOURS[arm]
-        axes.plot(x, y.mean(0), style, color=colour, lw=1.2, label=f"{arm}, {count} ({len(y)} models)")
+        axes.plot(
+            x, y.mean(0), style, color=colour, lw=1.2, label=f"{arm}, {count} ({len(y)} model{'s' * (len(y) > 1)})"
+        )
         axes.fill_between(x, y.mean(0) - y.std(0), y.mean(0) + y.std(0), color=colour, alpha=0.2, lw=0)
     labels = {"g": ("r (Å)", "g(r)"), "angles": ("angle (°)", "density (1/°)")}[key]
     axes.set(xlabel=labels[0], ylabel=labels[1], title=f"{KINDS[kind]}, liquid Ge, 1200 K")
