@@ -71,7 +71,7 @@ bench: install-test .venv-parity/.installed
 		$(BIN)/python tests/benchmarks/kernels_table.py; \
 		test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
-# Rows that are there are kept; time is shared among the folders. ARGS may also hold --minutes 30.
+# Rows that are there are kept; time and cores are shared among the folders. ARGS may also hold --minutes 30 --workers 1.
 reproduce: install-test
 	@$(BIN)/python tests/reproduce/all.py --scale $(SCALE) $(ARGS)
 

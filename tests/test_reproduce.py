@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -100,7 +101,7 @@ def test_a_table_says_what_is_not_measured(tmp_path: Path) -> None:
 
 
 def test_papers_share_the_time_and_trainings_run_by_name_only(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert whole.main(["--scale", "small", "--minutes", "43"], root) == 0
+    assert whole.main(["--scale", "small", "--minutes", "43", "--workers", "1"], root) == 0
     told = capfd.readouterr().out
     assert "report --scale small" in told and "trained" not in told
     assert "one              1 new rows" in told and "nothing is left to measure" in told
@@ -112,6 +113,19 @@ def test_papers_share_the_time_and_trainings_run_by_name_only(root: Path, capfd:
     assert "trained" in told and "report" not in told
     with pytest.raises(SystemExit, match="no folder 'three'"):
         whole.main(["three"], root)
+
+
+def test_two_folders_are_at_work_at_a_time(root: Path) -> None:
+    os.mkfifo(root / "meet")  # who opens it waits for the other end
+    for name, mode in (("one", "w"), ("two", "r")):
+        (root / name / "run.py").write_text(f"open({str(root / 'meet')!r}, {mode!r})\n{COUNTING}")
+    work = whole.jobs(root, [])
+    whole.measure(work, "small", 3.6, workers=2)
+    assert all("1 new rows" in job.told for job in work)
+    shares = [float((root / name / "words.txt").read_text().split()[-1]) for name in ("one", "two")]
+    assert min(shares) > 0.5, "each has the whole time"
+    with pytest.raises(SystemExit, match="not 0"):
+        whole.main(["--workers", "0"], root)
 
 
 def test_a_folder_whose_time_is_over_waits_for_what_is_left(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,12 @@
 """Measure what is missing of the papers' tables, within a time, and draw them: what `make reproduce` calls.
 
-    python tests/reproduce/all.py [FOLDER ...] [--scale small|paper] [--minutes 150]
+    python tests/reproduce/all.py [FOLDER ...] [--scale small|paper] [--minutes 150] [--workers 2]
 
 Without names: every folder that holds a paper's claims (claims.py). The others train or measure the models that AtomLab
-ships, and run only by name. Rows that are there are not measured again. The time is shared equally among the folders
-that are still at work; what one leaves, the next ones get. The small scale ends within 150 minutes; the scale of the
-papers has no limit. A call that was stopped or has run out of time is gone on with by the next one.
+ships, and run only by name. Rows that are there are not measured again. As many folders as there are cores are at work
+at a time. The time is shared equally among them; what one leaves, the next ones get. The small scale ends within 150
+minutes; the scale of the papers has no limit. A call that was stopped or has run out of time is gone on with by the
+next one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,20 +53,23 @@ def jobs(root: Path, names: Sequence[str]) -> list[Job]:
     return [Job(found[name], name in papers) for name in names or papers]
 
 
-def measure(work: Sequence[Job], scale: str, minutes: float) -> None:
+def measure(work: Sequence[Job], scale: str, minutes: float, workers: int = 1) -> None:
     """Let each folder measure for its share of the time, again and again until all have ended or the time is over."""
     begun = time.monotonic()
     waiting = list(work)
+
+    def turn(n: int) -> bool:
+        """The n-th of those that wait, with its share of what is left: whether it has ended."""
+        job, left = waiting[n], minutes - LAST - (time.monotonic() - begun) / 60
+        if left < LEAST and job.paper:
+            job.told = job.told or "no time was left for it"
+            return True
+        return _ended(job, scale, left / math.ceil((len(waiting) - n) / workers), left)
+
     while waiting:
-        this_round = list(waiting)
-        for n, job in enumerate(this_round):
-            left = minutes - LAST - (time.monotonic() - begun) / 60
-            if left < LEAST and job.paper:
-                job.told = job.told or "no time was left for it"
-                waiting.remove(job)
-                continue
-            if _ended(job, scale, left / (len(this_round) - n), left):
-                waiting.remove(job)
+        with ThreadPoolExecutor(workers) as pool:
+            ended = list(pool.map(turn, range(len(waiting))))
+        waiting = [job for job, over in zip(waiting, ended) if not over]
 
 
 def _ended(job: Job, scale: str, share: float, left: float) -> bool:
@@ -122,11 +127,14 @@ def main(words: Sequence[str] | None = None, root: Path = HERE) -> int:
     parser.add_argument("folders", nargs="*", metavar="FOLDER", help="by default every paper's")
     parser.add_argument("--scale", default=os.environ.get("SCALE") or "small")
     parser.add_argument("--minutes", type=float, default=None, help="time for all (small: 150, paper: no limit)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="folders at a time")
     given = parser.parse_args(words)
+    if given.workers < 1:
+        sys.exit(f"At least one folder is at work at a time, not {given.workers}.")
     if given.scale not in SCALES:
         sys.exit(f"There is no scale '{given.scale}'; there are: {', '.join(SCALES)}.")
     work = jobs(root, given.folders)
-    measure(work, given.scale, given.minutes or LIMIT[given.scale])
+    measure(work, given.scale, given.minutes or LIMIT[given.scale], given.workers)
     if any(job.paper for job in work):
         report = [sys.executable, str(root / "report.py"), "--scale", given.scale]
         if subprocess.run(report, check=False).returncode:
