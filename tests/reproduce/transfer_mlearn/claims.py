@@ -119,7 +119,7 @@ def _chemical(kind: str) -> Callable[[Rows], str]:
         words = []
         for arm in ARMS:
             below = [n for n in _counts(rows, kind) if _errors(rows, kind, n, "energy")[arm].mean() < CHEMICAL]
-            words.append(f"{arm} from {below[0]}" if below else f"{arm} at none of {_counts(rows, kind)}")
+            words.append(f"{arm} at {', '.join(map(str, below)) or 'none'} of {_counts(rows, kind)}")
         return ", ".join(words)
 
     return ours
