@@ -65,6 +65,7 @@ def test_a_row_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert {"commit", "command", "date", "machine", "seconds"} <= set(row)
     assert json.loads((tmp_path / "rows" / "small" / "a.json").read_text()) == row
     assert rows.Rows(tmp_path, asked(["--again"], monkeypatch)).measure("a", work) and len(calls) == 2
+    assert rows.Rows(tmp_path, asked(["--again", "--only", "b"], monkeypatch)).measure("a", work) and len(calls) == 2
     assert rows.Rows(tmp_path, asked(["--only", "b"], monkeypatch)).measure("c", work) is None
     assert rows.Rows(tmp_path, asked(["--minutes", "-1"], monkeypatch)).measure("c", work) is None
     assert len(calls) == 2 and not list(tmp_path.rglob("*.part"))
