@@ -81,7 +81,7 @@ def _longer_target(rows: dict[str, dict]) -> str:
 
 
 def _silent(rows: dict[str, dict]) -> str:
-    """The root mean square force over the base's error: where forgetting ends."""
+    """The root mean square force over the base's error."""
     each = {name: rows[f"{task}-base-0"]["values"] for task, name in TASKS.items()}
     words = [f"{name} {v['labels']['test'] / v['test'][FORCES]:.1f}" for name, v in each.items()]
     first = each["Si"]
@@ -143,7 +143,7 @@ CLAIMS = [
     ("the same, median over the structures", "(box plots)", _forgotten(False, "median")),
     ("on the base's own ground (another measure)", "no such number", _forgotten(True, "forces")),
     ("the same, median over the structures", "no such number", _forgotten(True, "median")),
-    ("what a model that says no force at all would have there, which is where forgetting ends", "no such number",
+    ("what a model that says no force at all would have there", "no such number",
      _silent),
     ("three times as many steps: forgetting of forces on the other tasks",
      "naive about 4.0, replay 1.1 to 1.4", _longer(False)),

@@ -93,7 +93,7 @@ def arm(task: str, name: str, given, seed: int) -> dict:
 
 
 def size(data: Dataset) -> float:
-    """The root mean square force (eV/Å): the error of a model that has forgotten everything and says 0."""
+    """The root mean square force (eV/Å): the error of a model that says 0."""
     return float(np.sqrt(np.mean(np.concatenate([atoms.arrays["REF_forces"] for atoms in data]) ** 2)))
 
 
