@@ -89,7 +89,7 @@ CLAIMS = [
     ("training step or epoch", "1.75 to 7.7 (Ti-O), 0.32 to 1.27 (C-H-O-N) times the base's, NI = 1 to 4", _step),
     ("held-out error of the base, 5 -> 45 many-body functions", "5.76 -> 5.01 meV/atom (training, Ti-O)", _functions),
     (
-        "narrow domain (pairs of defects at 600 K), training (epochs: NI = 1 200, NI = 2 70; the paper up to 4,000)",
+        "narrow domain (pairs of defects at 600 K), training (200 epochs; the paper up to 4,000)",
         "0.600 (NI = 1), 0.436 (NI = 2) meV/atom",
         _error("train"),
     ),

@@ -110,7 +110,7 @@ class Study:
                 # a larger jump, or at a larger step, drove the tanh to its bound: no gradient leads back from there
                 energy_stage_factor=10,
                 energy_stage_rate=0.5,
-                learning_rate=0.005,
+                learning_rate=0.005 / blocks**2,  # with two blocks 0.005 drove it there too
                 threads=self.given.threads,
             )
             _done(run)
